@@ -1,0 +1,217 @@
+/**
+ * decide(definition, state, input) → transitions: what one input means to a run.
+ *
+ * Job: the rules of the state machine, as a pure function. Boundary: no clock, chance or I/O; time is the input's own.
+ * Invariants (docs/architecture.md, M1 to M7):
+ *   M1 an input that changes nothing gives no transitions, and would give none again before the next transition;
+ *   M2 a result counts only for the attempt that is out;
+ *   M3 attempts only count up, also over retries by hand;
+ *   M4 a run ends exactly once until it is retried by hand;
+ *   M5 an ended run has no timers set and no step open;
+ *   M6 a signal is never lost: it waits for its step, even before the start;
+ *   M7 every wait has an end: each attempt that is out has its report, its timeout or its run's cancel.
+ */
+import { spanIdOf, traceIdOfRun, unreachable } from '../../kernel/index.ts';
+import {
+  advance,
+  closeOpenSteps,
+  completeAttempt,
+  failAttempt,
+  failStep,
+  giveSignal,
+  retryAttempt,
+} from './advance.ts';
+import { type Definition, findStep, type StepDefinition } from './definition.ts';
+import { Draft } from './draft.ts';
+import { type Failure, type Input, type InputBody, TERMINAL_FLOW_STATES } from './inputs.ts';
+import { isEnded, isOut, type RunState, stepOf } from './state.ts';
+import { parseTimer } from './timers.ts';
+import type { Transition } from './transitions.ts';
+
+type Body<K extends InputBody['kind']> = Extract<InputBody, { kind: K }>;
+
+function start(draft: Draft, body: Body<'start'>): void {
+  if (draft.state.status !== 'new') return;
+  const { runId } = draft.state;
+  const trace = body.trace ?? { traceparent: `00-${traceIdOfRun(runId)}-${spanIdOf(runId, 'origin')}-01` };
+  draft.emit({
+    type: 'RunStarted',
+    digest: body.digest,
+    payload: body.payload,
+    trace,
+    ...(body.source === undefined ? {} : { source: body.source }),
+    ...(body.by === undefined ? {} : { by: body.by }),
+  });
+  const { timeoutMs } = draft.definition;
+  if (timeoutMs !== undefined) draft.setTimer({ kind: 'run', retries: 0 }, timeoutMs);
+  advance(draft);
+}
+
+/** The step, when this attempt of it is out; else undefined: the report is late or strange and counts for nothing. */
+function out(draft: Draft, body: { step: string; attempt: number }): StepDefinition | undefined {
+  const step = findStep(draft.definition, body.step);
+  if (step === undefined || draft.state.status !== 'running') return undefined;
+  const current = stepOf(draft.state, body.step);
+  return isOut(current) && current.attempt === body.attempt ? step : undefined;
+}
+
+function begun(draft: Draft, step: StepDefinition, attempt: number, worker: string): void {
+  if (stepOf(draft.state, step.name).status === 'scheduled') {
+    draft.emit({ type: 'StepStarted', step: step.name, attempt, worker });
+  }
+}
+
+function flowFailure(body: Body<'flow'>): Failure {
+  if (body.error !== undefined) return body.error;
+  const lost = body.state.type === 'CRASHED';
+  const message = body.state.message ?? `the flow run ended ${body.state.name}`;
+  return { code: lost ? 'MR_STEP_LOST' : 'MR_STEP_FAILED', message, retryable: true, lost };
+}
+
+/** Notes what Prefect says of a flow run; true when it is news. */
+function noteFlow(draft: Draft, body: Body<'flow'>): boolean {
+  const known = stepOf(draft.state, body.step).flows[body.attempt];
+  if (known !== undefined) {
+    const same = known.flowRunId === body.flowRunId && known.state.type === body.state.type;
+    if (same && known.state.name === body.state.name) return false;
+    if (TERMINAL_FLOW_STATES.has(known.state.type) && !TERMINAL_FLOW_STATES.has(body.state.type)) return false;
+    if (body.state.at < known.state.at && !TERMINAL_FLOW_STATES.has(body.state.type)) return false;
+  }
+  const { step, attempt, flowRunId, state, source } = body;
+  draft.emit({ type: 'FlowStateChanged', step, attempt, flowRunId, state, source });
+  return true;
+}
+
+function flow(draft: Draft, body: Body<'flow'>): void {
+  const known = stepOf(draft.state, body.step);
+  if (findStep(draft.definition, body.step) === undefined || body.attempt > known.attempt) return;
+  // An attempt that is over is still noted: the log says how its flow run ended, so both sides can be compared.
+  const step = out(draft, body);
+  if (body.flowRunId !== '') noteFlow(draft, body);
+  if (step === undefined) return;
+  switch (body.state.type) {
+    case 'RUNNING':
+      return begun(draft, step, body.attempt, `prefect:${body.flowRunId}`);
+    case 'COMPLETED':
+      completeAttempt(draft, step, body.result ?? null);
+      return advance(draft);
+    case 'FAILED':
+    case 'CRASHED':
+      return failAttempt(draft, step, flowFailure(body));
+    case 'CANCELLED':
+      return cancel(draft, { reason: body.state.message ?? 'the flow run was cancelled in Prefect', by: 'prefect' });
+    default:
+      return;
+  }
+}
+
+function cancel(draft: Draft, body: { reason: string; by?: string | undefined }): void {
+  if (draft.state.status !== 'running') return;
+  closeOpenSteps(draft, body.reason);
+  draft.emit({ type: 'RunCancelled', reason: body.reason, ...(body.by === undefined ? {} : { by: body.by }) });
+}
+
+function signal(draft: Draft, body: Body<'signal'>): void {
+  if (isEnded(draft.state)) return;
+  const by = body.by === undefined ? {} : { by: body.by };
+  draft.emit({ type: 'SignalReceived', name: body.name, payload: body.payload, ...by });
+  if (draft.state.status !== 'running') return;
+  for (const step of draft.definition.steps) giveSignal(draft, step);
+  advance(draft);
+}
+
+function signalTimeout(draft: Draft, step: StepDefinition, attempt: number): void {
+  if (step.action.kind !== 'signal') return;
+  if (step.action.onTimeout === 'continue') {
+    completeAttempt(draft, step, { received: false, payload: null });
+    return advance(draft);
+  }
+  const message = `no signal "${step.action.name}" came within ${step.action.timeoutMs ?? 0} ms`;
+  failStep(draft, step, attempt, { code: 'MR_SIGNAL_TIMEOUT', message, retryable: false, lost: false });
+}
+
+function runTimeout(draft: Draft): void {
+  const message = `the run did not end within ${draft.definition.timeoutMs ?? 0} ms`;
+  closeOpenSteps(draft, message);
+  draft.emit({ type: 'RunFailed', error: { code: 'MR_RUN_TIMEOUT', message, retryable: false, lost: false } });
+}
+
+function timer(draft: Draft, id: string): void {
+  const name = parseTimer(id);
+  if (name === undefined || draft.state.timers[id] === undefined || draft.state.status !== 'running') return;
+  draft.emit({ type: 'TimerFired', timer: id });
+  if (name.kind === 'run') return runTimeout(draft);
+  const step = findStep(draft.definition, name.step);
+  if (step === undefined) return;
+  switch (name.kind) {
+    case 'sleep':
+      completeAttempt(draft, step, null);
+      return advance(draft);
+    case 'retry':
+      return retryAttempt(draft, step);
+    case 'signal':
+      return signalTimeout(draft, step, name.attempt);
+    case 'timeout': {
+      const message = `attempt ${name.attempt} did not end within ${step.timeoutMs ?? 0} ms`;
+      return failAttempt(draft, step, { code: 'MR_STEP_TIMEOUT', message, retryable: true, lost: false });
+    }
+    default:
+      return unreachable(name);
+  }
+}
+
+function retry(draft: Draft, body: Body<'retry'>): void {
+  if (draft.state.status !== 'failed' && draft.state.status !== 'cancelled') return;
+  const steps = draft.definition.steps
+    .filter(({ name }) => ['failed', 'cancelled'].includes(stepOf(draft.state, name).status))
+    .map(({ name }) => name);
+  draft.emit({ type: 'RunRetried', steps, ...(body.by === undefined ? {} : { by: body.by }) });
+  const { timeoutMs } = draft.definition;
+  if (timeoutMs !== undefined) draft.setTimer({ kind: 'run', retries: draft.state.retries }, timeoutMs);
+  advance(draft);
+}
+
+function apply(draft: Draft, body: InputBody): void {
+  switch (body.kind) {
+    case 'start':
+      return start(draft, body);
+    case 'task.started': {
+      const step = out(draft, body);
+      return step === undefined ? undefined : begun(draft, step, body.attempt, body.worker);
+    }
+    case 'task.succeeded': {
+      const step = out(draft, body);
+      if (step === undefined) return;
+      completeAttempt(draft, step, body.output);
+      return advance(draft);
+    }
+    case 'task.failed': {
+      const step = out(draft, body);
+      return step === undefined ? undefined : failAttempt(draft, step, body.error);
+    }
+    case 'flow':
+      return flow(draft, body);
+    case 'timer':
+      return timer(draft, body.timer);
+    case 'signal':
+      return signal(draft, body);
+    case 'cancel':
+      return cancel(draft, body);
+    case 'retry':
+      return retry(draft, body);
+    default:
+      return unreachable(body);
+  }
+}
+
+/**
+ * What the input means to the run. An empty list means: nothing to store, acknowledge the input.
+ *
+ * @param definition the definition whose digest the run carries (for a new run: the one its start names; a signal before
+ *   the start may be decided with any)
+ */
+export function decide(definition: Definition, state: RunState, input: Input): readonly Transition[] {
+  const draft = new Draft(definition, state, input.at);
+  apply(draft, input.body);
+  return draft.transitions;
+}

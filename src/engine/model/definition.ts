@@ -1,0 +1,67 @@
+/**
+ * A workflow as the engine sees it: checked, defaults filled in, durations in milliseconds, steps in an order in which
+ * every step comes after what it needs. `manifests/` makes it from YAML; it is stored by digest and never changes.
+ */
+import type { BackoffPolicy } from '../../kernel/index.ts';
+
+/** How often a step is tried. */
+export interface RetryPolicy extends BackoffPolicy {
+  /** Attempts that may fail by the step's own doing, the first included. */
+  readonly maxAttempts: number;
+  /** Attempts that may be lost to the machinery (a crashed host, a killed process) on top of those. */
+  readonly maxLost: number;
+}
+
+/** What a step does. */
+export type StepAction =
+  | { readonly kind: 'worker'; readonly handler: string; readonly queue: string }
+  | { readonly kind: 'prefect'; readonly deployment: string; readonly pool: string }
+  | { readonly kind: 'sleep'; readonly ms: number }
+  | {
+      readonly kind: 'signal';
+      readonly name: string;
+      readonly timeoutMs?: number;
+      /** What a wait that timed out is: a result `{received: false}` to decide on, or a failure. */
+      readonly onTimeout: 'continue' | 'fail';
+    };
+
+export interface StepDefinition {
+  readonly name: string;
+  readonly needs: readonly string[];
+  /** CEL condition over payload, steps, run; false skips the step and what needs it. */
+  readonly when?: string;
+  /** Input of the step: CEL expression by member. Without it the input is `{payload, steps}` of what it needs. */
+  readonly with?: Readonly<Record<string, string>>;
+  readonly action: StepAction;
+  readonly retry: RetryPolicy;
+  /** Longest time of one attempt. */
+  readonly timeoutMs?: number;
+}
+
+export interface TriggerDefinition {
+  readonly name: string;
+  readonly stream: string;
+  readonly subject: string;
+  /** CEL condition over payload, subject, headers. */
+  readonly when?: string;
+  /** CEL expression that gives the run's idempotency key; by default the message's stream sequence is the key. */
+  readonly key?: string;
+}
+
+export interface Definition {
+  readonly name: string;
+  readonly description?: string;
+  /** 16 hex digits over the canonical JSON of everything else. */
+  readonly digest: string;
+  /** Longest time of a whole run. */
+  readonly timeoutMs?: number;
+  /** Whether the message that started a failed run is kept as a dead letter. */
+  readonly deadLetter: boolean;
+  readonly steps: readonly StepDefinition[];
+  readonly triggers: readonly TriggerDefinition[];
+}
+
+/** The step of that name, if the definition has one. */
+export function findStep(definition: Definition, name: string): StepDefinition | undefined {
+  return definition.steps.find((step) => step.name === name);
+}

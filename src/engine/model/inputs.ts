@@ -1,0 +1,115 @@
+/**
+ * Inputs: everything that can happen to a run, as stored on `wf.<workflow>.in.<runId>`.
+ * The schema is the boundary: bytes from the stream become an {@link InputBody} here or are a poison input.
+ */
+import { z } from 'zod';
+import type { Json } from '../../kernel/index.ts';
+
+const json: z.ZodType<Json> = z.lazy(() =>
+  z.union([z.null(), z.boolean(), z.number(), z.string(), z.array(json), z.record(z.string(), json)]),
+);
+
+/** A failure as data: what a step's error looks like in the journal. */
+export const failureSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  /** false: another attempt cannot help. */
+  retryable: z.boolean().default(true),
+  /** true: the attempt did not fail by its own doing (its process or host died); counted apart. */
+  lost: z.boolean().default(false),
+});
+export type Failure = z.infer<typeof failureSchema>;
+
+/** Where the message that started a run is stored. */
+export const sourceSchema = z.object({
+  stream: z.string(),
+  sequence: z.number().int().positive(),
+  subject: z.string(),
+  trigger: z.string(),
+  /** Time the source message was stored, ms since the epoch: the start of every latency figure. */
+  storedAt: z.number(),
+});
+export type Source = z.infer<typeof sourceSchema>;
+
+/** W3C trace context of the run's starting message. */
+export const traceSchema = z.object({ traceparent: z.string(), tracestate: z.string().optional() });
+export type TraceContext = z.infer<typeof traceSchema>;
+
+/** A flow run's state as Prefect knows it. */
+export const flowStateSchema = z.object({
+  type: z.enum([
+    'SCHEDULED',
+    'PENDING',
+    'RUNNING',
+    'COMPLETED',
+    'FAILED',
+    'CANCELLED',
+    'CRASHED',
+    'PAUSED',
+    'CANCELLING',
+  ]),
+  name: z.string(),
+  message: z
+    .string()
+    .nullish()
+    .transform((text) => text ?? undefined),
+  /** ms since the epoch, Prefect's own timestamp. */
+  at: z.number(),
+});
+export type FlowState = z.infer<typeof flowStateSchema>;
+export const TERMINAL_FLOW_STATES: ReadonlySet<FlowState['type']> = new Set([
+  'COMPLETED',
+  'FAILED',
+  'CANCELLED',
+  'CRASHED',
+]);
+
+/** Where a report of a flow run's state came from. */
+export const flowSourceSchema = z.enum(['host', 'events', 'reconcile']);
+
+const attempt = { step: z.string(), attempt: z.number().int().positive() };
+
+export const inputBodySchema = z.discriminatedUnion('kind', [
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('start'),
+    digest: z.string(),
+    payload: json,
+    source: sourceSchema.optional(),
+    trace: traceSchema.optional(),
+    by: z.string().optional(),
+  }),
+  z.object({ v: z.literal(1), kind: z.literal('task.started'), ...attempt, worker: z.string() }),
+  z.object({ v: z.literal(1), kind: z.literal('task.succeeded'), ...attempt, output: json }),
+  z.object({ v: z.literal(1), kind: z.literal('task.failed'), ...attempt, error: failureSchema }),
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('flow'),
+    ...attempt,
+    /** Empty when there is no flow run because it could not be created. */
+    flowRunId: z.string(),
+    state: flowStateSchema,
+    source: flowSourceSchema,
+    /** Return value of a COMPLETED flow run. */
+    result: json.optional(),
+    /** More than the state says, e.g. a missing deployment. */
+    error: failureSchema.optional(),
+  }),
+  z.object({ v: z.literal(1), kind: z.literal('timer'), timer: z.string() }),
+  z.object({ v: z.literal(1), kind: z.literal('signal'), name: z.string(), payload: json, by: z.string().optional() }),
+  z.object({ v: z.literal(1), kind: z.literal('cancel'), reason: z.string(), by: z.string().optional() }),
+  z.object({ v: z.literal(1), kind: z.literal('retry'), by: z.string().optional() }),
+]);
+
+/** What an input message says. */
+export type InputBody = z.infer<typeof inputBodySchema>;
+
+/** An input as the engine decides on it: its place in the stream and the time the server stored it. */
+export interface Input {
+  /** Sequence in the workflow's stream. */
+  readonly seq: number;
+  /** Server time of storing, ms since the epoch: the only "now" that `decide` sees. */
+  readonly at: number;
+  readonly body: InputBody;
+}

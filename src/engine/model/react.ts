@@ -1,0 +1,123 @@
+/** react: the commands that follow from transitions. Live and after a crash the same entry gives the same commands. */
+import type { Json } from '../../kernel/index.ts';
+import type { Command } from './commands.ts';
+import { type Definition, findStep } from './definition.ts';
+import { evolve } from './evolve.ts';
+import { type RunState, stepOf } from './state.ts';
+import type { LogEntry, Transition } from './transitions.ts';
+
+function handOut(
+  definition: Definition,
+  state: RunState,
+  t: Extract<Transition, { type: 'StepScheduled' }>,
+): Command[] {
+  const step = findStep(definition, t.step);
+  if (step === undefined) return [];
+  const { action } = step;
+  if (action.kind === 'prefect') return [{ kind: 'reconcile', step: t.step, attempt: t.attempt }];
+  if (action.kind !== 'worker') return [];
+  return [
+    {
+      kind: 'task',
+      queue: action.queue,
+      handler: action.handler,
+      step: t.step,
+      attempt: t.attempt,
+      input: t.input,
+      idempotencyKey: `${state.runId}/${t.step}`,
+      ...(step.timeoutMs === undefined ? {} : { timeoutMs: step.timeoutMs }),
+    },
+  ];
+}
+
+/** Stops an attempt that is out: a worker is told, Prefect is reconciled. */
+function stop(definition: Definition, before: RunState, name: string, reason: string): Command[] {
+  const step = findStep(definition, name);
+  const { status, attempt } = stepOf(before, name);
+  if (step === undefined || (status !== 'scheduled' && status !== 'running')) return [];
+  if (step.action.kind === 'worker') return [{ kind: 'task.cancel', step: name, attempt, reason }];
+  if (step.action.kind === 'prefect') return [{ kind: 'reconcile', step: name, attempt }];
+  return [];
+}
+
+function stepEvent(step: string, event: string, data: Record<string, Json>): Command {
+  return { kind: 'event', of: 'step', step, event, data };
+}
+
+function runEvent(event: string, data: Record<string, Json> = {}): Command {
+  return { kind: 'event', of: 'run', event, data };
+}
+
+function reactStep(definition: Definition, before: RunState, t: Transition): Command[] {
+  switch (t.type) {
+    case 'StepScheduled':
+      return [...handOut(definition, before, t), stepEvent(t.step, 'scheduled', { attempt: t.attempt })];
+    case 'StepStarted':
+      return [stepEvent(t.step, 'started', { attempt: t.attempt, worker: t.worker })];
+    case 'StepRetryScheduled':
+      return [
+        ...stop(definition, before, t.step, t.error.message),
+        stepEvent(t.step, 'retrying', { attempt: t.attempt, error: { ...t.error } as Json, retryAt: t.retryAt }),
+      ];
+    case 'StepCompleted':
+      return [stepEvent(t.step, 'completed', { attempt: t.attempt })];
+    case 'StepFailed':
+      return [
+        ...stop(definition, before, t.step, t.error.message),
+        stepEvent(t.step, 'failed', { attempt: t.attempt, error: { ...t.error } as Json }),
+      ];
+    case 'StepSkipped':
+      return [stepEvent(t.step, 'skipped', { reason: t.reason })];
+    case 'StepCancelled':
+      return [
+        ...stop(definition, before, t.step, t.reason),
+        stepEvent(t.step, 'cancelled', { attempt: t.attempt, reason: t.reason }),
+      ];
+    default:
+      return [];
+  }
+}
+
+function reactOne(definition: Definition, before: RunState, t: Transition): Command[] {
+  switch (t.type) {
+    case 'RunStarted':
+      return [runEvent('started', { digest: t.digest })];
+    case 'TimerSet':
+      return [{ kind: 'timer', timer: t.timer, at: t.at }];
+    case 'TimerCancelled':
+      return [{ kind: 'timer.cancel', timer: t.timer }];
+    case 'RunCompleted':
+      return [runEvent('completed')];
+    case 'RunFailed': {
+      const keep: Command[] =
+        definition.deadLetter && before.source !== undefined
+          ? [{ kind: 'dead', error: t.error, source: before.source }]
+          : [];
+      return [...keep, runEvent('failed', { error: { ...t.error } as Json, step: t.step ?? null })];
+    }
+    case 'RunCancelled':
+      return [runEvent('cancelled', { reason: t.reason })];
+    case 'RunRetried':
+      return [runEvent('retried', { steps: t.steps })];
+    default:
+      return reactStep(definition, before, t);
+  }
+}
+
+/**
+ * The commands of one log entry, in order.
+ * @param before the state before the entry
+ */
+export function react(
+  definition: Definition,
+  before: RunState,
+  entry: Pick<LogEntry, 'at' | 'transitions'>,
+): readonly Command[] {
+  const commands: Command[] = [];
+  let state = before;
+  for (const transition of entry.transitions) {
+    commands.push(...reactOne(definition, state, transition));
+    state = evolve(state, transition, entry.at);
+  }
+  return commands;
+}

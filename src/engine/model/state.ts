@@ -1,0 +1,111 @@
+/** The state of a run: the fold of its log, nothing else. */
+import type { Json } from '../../kernel/index.ts';
+import type { Failure, FlowState, Source, TraceContext } from './inputs.ts';
+
+export type RunStatus = 'new' | 'running' | 'completed' | 'failed' | 'cancelled';
+
+export type StepStatus =
+  | 'pending'
+  /** Handed out to a worker or to Prefect, not known to have begun. */
+  | 'scheduled'
+  | 'running'
+  /** Sleeping, or waiting for a signal. */
+  | 'waiting'
+  /** Waiting for the next attempt. */
+  | 'backoff'
+  | 'completed'
+  | 'failed'
+  | 'skipped'
+  | 'cancelled';
+
+export interface FlowBinding {
+  readonly flowRunId: string;
+  readonly state: FlowState;
+}
+
+export interface StepState {
+  readonly name: string;
+  readonly status: StepStatus;
+  /** The latest attempt; 0 before the first. It never goes back, not even by a retry of the run. */
+  readonly attempt: number;
+  /** Attempts that failed by their own doing since the run was started or retried. */
+  readonly failures: number;
+  /** Attempts lost to the machinery since the run was started or retried. */
+  readonly lost: number;
+  readonly input?: Json;
+  readonly output?: Json;
+  readonly error?: Failure;
+  /** Why it was skipped. */
+  readonly reason?: string;
+  readonly worker?: string;
+  readonly scheduledAt?: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  readonly retryAt?: number;
+  /** Flow runs by attempt: what Prefect was last known to say of each. */
+  readonly flows: Readonly<Record<number, FlowBinding>>;
+}
+
+export interface RunState {
+  readonly workflow: string;
+  readonly runId: string;
+  readonly status: RunStatus;
+  readonly digest: string;
+  readonly payload: Json;
+  readonly source?: Source;
+  readonly trace?: TraceContext;
+  readonly by?: string;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  readonly error?: Failure;
+  readonly failedStep?: string;
+  readonly reason?: string;
+  /** How often the run was retried by hand. */
+  readonly retries: number;
+  readonly steps: Readonly<Record<string, StepState>>;
+  /** Timers that are set and have not fired: when they are due, by id. */
+  readonly timers: Readonly<Record<string, number>>;
+  /** Signals that came and were not consumed yet, oldest first. */
+  readonly signals: readonly { readonly name: string; readonly payload: Json }[];
+  /** Sequence of the last input whose transitions are in the log. */
+  readonly lastInput: number;
+  /** Sequence of the last log entry folded: the next append's expected last subject sequence. */
+  readonly lastEntry: number;
+}
+
+/** A run before its first transition. */
+export function newRun(workflow: string, runId: string): RunState {
+  return {
+    workflow,
+    runId,
+    status: 'new',
+    digest: '',
+    payload: null,
+    retries: 0,
+    steps: {},
+    timers: {},
+    signals: [],
+    lastInput: 0,
+    lastEntry: 0,
+  };
+}
+
+const NO_STEP = { status: 'pending', attempt: 0, failures: 0, lost: 0, flows: {} } as const;
+
+/** The step's state; a step that nothing has happened to yet is pending. */
+export function stepOf(state: RunState, name: string): StepState {
+  return state.steps[name] ?? { name, ...NO_STEP };
+}
+
+export function isEnded(state: RunState): boolean {
+  return state.status === 'completed' || state.status === 'failed' || state.status === 'cancelled';
+}
+
+/** `true` while an attempt of the step is out: a worker or Prefect may still report on it. */
+export function isOut(step: StepState): boolean {
+  return step.status === 'scheduled' || step.status === 'running';
+}
+
+export function isDone(step: StepState): boolean {
+  return step.status === 'completed' || step.status === 'skipped';
+}

@@ -1,0 +1,25 @@
+export { type BackoffPolicy, backoffMs } from './backoff.ts';
+export type { Clock, RandomSource } from './clock.ts';
+export { formatDuration, parseDuration, tryParseDuration } from './duration.ts';
+export {
+  type ErrorCode,
+  type ErrorDetails,
+  formatPlace,
+  isErrorCode,
+  isMillraceError,
+  MillraceError,
+  messageOf,
+  type Next,
+  type Place,
+} from './errors.ts';
+export {
+  compileExpression,
+  type Expression,
+  evaluateCondition,
+  STEP_VARIABLES,
+  TRIGGER_VARIABLES,
+} from './expression.ts';
+export { derivedFraction, derivedId, runIdOf, runIdOfKey, shortHash, spanIdOf, traceIdOfRun } from './ids.ts';
+export { canonicalJson, isObject, type Json, type JsonObject } from './json.ts';
+export { err, ok, type Result, unreachable } from './result.ts';
+export * from './subjects.ts';

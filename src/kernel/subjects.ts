@@ -1,0 +1,122 @@
+/**
+ * Every subject, stream, consumer and bucket name of the system in one place: this file is the address book.
+ * docs/protocol.md describes each of them.
+ */
+import { MillraceError } from './errors.ts';
+
+/** Streams that Millrace owns besides the one per workflow. */
+export const STREAMS = {
+  tasks: 'MR_TASKS',
+  flows: 'MR_FLOWS',
+  timers: 'MR_TIMERS',
+  events: 'MR_EVENTS',
+  dead: 'MR_DEAD',
+  advisories: 'MR_ADVISORIES',
+} as const;
+
+/** Key-value bucket that holds what was applied: the definitions of workflows, by name and by digest. */
+export const DEFINITIONS_BUCKET = 'millrace_definitions';
+
+/** Header names. `traceparent` and `tracestate` are W3C Trace Context's own. */
+export const HEADERS = {
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+  msgId: 'Nats-Msg-Id',
+  kind: 'Millrace-Kind',
+  expectedLastSubjectSequence: 'Nats-Expected-Last-Subject-Sequence',
+  redeliveredFrom: 'Millrace-Redelivered-From',
+  reason: 'Millrace-Reason',
+  code: 'Millrace-Code',
+  originStream: 'Millrace-Origin-Stream',
+  originSequence: 'Millrace-Origin-Sequence',
+  originSubject: 'Millrace-Origin-Subject',
+  run: 'Millrace-Run',
+} as const;
+
+const TOKEN = /^[A-Za-z0-9_-]+$/;
+
+/** `true` when the text may stand as one token of a subject and in a stream's or consumer's name. */
+export function isToken(text: string): boolean {
+  return TOKEN.test(text) && text.length <= 64;
+}
+
+function token(text: string): string {
+  if (isToken(text)) return text;
+  throw new MillraceError('MR_INPUT_INVALID', `"${text}" cannot be part of a subject`, {
+    hint: 'use letters, digits, "-" and "_", at most 64 characters',
+  });
+}
+
+/** Makes one subject token of any text, for names that others chose (a Prefect task's name, a state's name). */
+export function toToken(text: string): string {
+  const clean = text.replace(/[^A-Za-z0-9_-]+/g, '_').slice(0, 64);
+  return clean === '' ? '_' : clean;
+}
+
+/** Stream of one workflow: its state machine. */
+export const workflowStream = (workflow: string): string => `WF_${token(workflow)}`;
+export const inputSubject = (workflow: string, runId: string): string => `wf.${token(workflow)}.in.${token(runId)}`;
+export const logSubject = (workflow: string, runId: string): string => `wf.${token(workflow)}.log.${token(runId)}`;
+export const allInputs = (workflow: string): string => `wf.${token(workflow)}.in.*`;
+export const allLogs = (workflow: string): string => `wf.${token(workflow)}.log.*`;
+/** Durable consumer, shared by all controllers, over a workflow's inputs. */
+export const CONTROLLER_CONSUMER = 'controller';
+
+/** Durable consumer, shared by all controllers, of one trigger on its source stream. */
+export const triggerConsumer = (workflow: string, trigger: string): string =>
+  `TRIG_${token(workflow)}_${token(trigger)}`;
+
+export const taskSubject = (queue: string, handler: string): string => `task.${token(queue)}.${handlerToken(handler)}`;
+export const taskConsumer = (queue: string, handler: string): string => `W_${token(queue)}_${handlerToken(handler)}`;
+/** Handlers are named with dots (`flights.validate`); a subject token and a consumer name cannot hold them. */
+export const handlerToken = (handler: string): string => token(handler.replaceAll('.', '-'));
+/** Core subject (not stored) that tells whoever runs an attempt of this run to stop. */
+export const cancelSubject = (workflow: string, runId: string): string => `cancel.${token(workflow)}.${token(runId)}`;
+
+export const dispatchSubject = (pool: string): string => `flow.dispatch.${token(pool)}`;
+export const hostConsumer = (pool: string): string => `HOST_${token(pool)}`;
+
+/** A timer's own subject: one schedule lives under it; `timer` may hold any characters. */
+export const timerSubject = (workflow: string, runId: string, timer: string): string =>
+  `timer.at.${token(workflow)}.${token(runId)}.${timer.replace(/[^A-Za-z0-9_-]+/g, '_')}`;
+export const timerFiredSubject = (workflow: string, runId: string): string =>
+  `timer.fired.${token(workflow)}.${token(runId)}`;
+export const TIMER_CONSUMER = 'timers';
+export const ADVISORY_CONSUMER = 'advisories';
+
+export const runEventSubject = (workflow: string, runId: string, event: string): string =>
+  `evt.run.${token(workflow)}.${token(runId)}.${token(event)}`;
+export const stepEventSubject = (workflow: string, runId: string, step: string, event: string): string =>
+  `evt.step.${token(workflow)}.${token(runId)}.${token(step)}.${token(event)}`;
+export const flowEventSubject = (workflow: string, runId: string, step: string, type: string): string =>
+  `evt.flow.${token(workflow)}.${token(runId)}.${token(step)}.${toToken(type)}`;
+export const taskRunEventSubject = (
+  workflow: string,
+  runId: string,
+  step: string,
+  task: string,
+  type: string,
+): string => `evt.task.${token(workflow)}.${token(runId)}.${token(step)}.${toToken(task)}.${toToken(type)}`;
+
+/** What ended as a dead letter. */
+export type DeadKind = 'trigger' | 'run' | 'input' | 'task' | 'flow';
+export const deadSubject = (kind: DeadKind, workflow: string, id: string): string =>
+  `dead.${kind}.${token(workflow)}.${toToken(id)}`;
+
+/** Workflow and run of an `in` or `log` subject, or undefined when it is neither. */
+export function parseRunSubject(
+  subject: string,
+): { readonly workflow: string; readonly side: 'in' | 'log'; readonly runId: string } | undefined {
+  const [root, workflow, side, runId, ...rest] = subject.split('.');
+  if (root !== 'wf' || workflow === undefined || runId === undefined || rest.length > 0) return undefined;
+  return side === 'in' || side === 'log' ? { workflow, side, runId } : undefined;
+}
+
+/** Workflow and run of a `timer.fired` subject. */
+export function parseTimerFired(subject: string): { readonly workflow: string; readonly runId: string } | undefined {
+  const [root, fired, workflow, runId, ...rest] = subject.split('.');
+  if (root !== 'timer' || fired !== 'fired' || workflow === undefined || runId === undefined || rest.length > 0) {
+    return undefined;
+  }
+  return { workflow, runId };
+}

@@ -23,6 +23,14 @@ export {
   type TraceContext,
   traceSchema,
 } from './inputs.ts';
+export {
+  type CancelMessage,
+  cancelMessageSchema,
+  type DispatchMessage,
+  dispatchMessageSchema,
+  type TaskMessage,
+  taskMessageSchema,
+} from './messages.ts';
 export { react } from './react.ts';
 export {
   type FlowBinding,

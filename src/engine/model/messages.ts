@@ -1,0 +1,43 @@
+/** Messages between the engine, workers and flow hosts that are not journal inputs. docs/protocol.md shows each of them. */
+import { z } from 'zod';
+import type { Json } from '../../kernel/index.ts';
+
+const json = z.json() as unknown as z.ZodType<Json>;
+
+const attemptOfRun = {
+  v: z.literal(1),
+  workflow: z.string(),
+  runId: z.string(),
+  step: z.string(),
+  attempt: z.number().int().positive(),
+};
+
+/** On `task.<queue>.<handler>`: one attempt of a step for a worker. Trace context rides in the headers. */
+export const taskMessageSchema = z.object({
+  ...attemptOfRun,
+  handler: z.string(),
+  input: json,
+  /** Longest time of the attempt in ms, for the worker's own abort; the engine's timer decides. */
+  timeoutMs: z.number().optional(),
+  /** Stable over all attempts of the step. */
+  idempotencyKey: z.string(),
+});
+export type TaskMessage = z.infer<typeof taskMessageSchema>;
+
+/** On `flow.dispatch.<pool>`: a flow run for a flow host. */
+export const dispatchMessageSchema = z.object({
+  ...attemptOfRun,
+  /** `run`: claim and execute it. `collect`: it has ended in Prefect and nobody reported; report state and result. */
+  action: z.enum(['run', 'collect']),
+  flowRunId: z.string(),
+  /** `<flow>/<deployment>` as Prefect names it. */
+  deployment: z.string(),
+  parameters: z.record(z.string(), json),
+  /** W3C trace context of the step's attempt: the parent of the flow's span. */
+  traceparent: z.string(),
+});
+export type DispatchMessage = z.infer<typeof dispatchMessageSchema>;
+
+/** On core subject `cancel.<workflow>.<runId>`: stop this attempt. */
+export const cancelMessageSchema = z.object({ ...attemptOfRun, reason: z.string() });
+export type CancelMessage = z.infer<typeof cancelMessageSchema>;

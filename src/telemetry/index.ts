@@ -1,0 +1,22 @@
+export {
+  type Attributes,
+  type Labels,
+  type LiveSpan,
+  type Logger,
+  type Metrics,
+  noTelemetry,
+  type SpanRecord,
+  type Telemetry,
+  type TraceHeaders,
+  type Tracer,
+} from './port.ts';
+export {
+  attemptContext,
+  attemptSpanId,
+  contextFromHeaders,
+  formatTraceparent,
+  headersOfContext,
+  type ParsedTraceparent,
+  parseTraceparent,
+  runSpanId,
+} from './propagation.ts';

@@ -1,0 +1,42 @@
+/**
+ * What every command is given. The composition root (`app/`) makes it; commands open nothing themselves, so that a
+ * command under test gets whatever the test wants, and the process closes what was opened in one place.
+ */
+import type { ExitCode } from './format-error.ts';
+import type { Output } from './output.ts';
+
+/** Settings of a process: the environment (docs/protocol.md), overridden by global options. */
+export interface Settings {
+  readonly natsUrl: string;
+  readonly natsToken?: string;
+  /** Path of a credentials file. */
+  readonly natsCreds?: string;
+  /** The server's monitoring address, e.g. `http://127.0.0.1:8222`. */
+  readonly natsMonitorUrl?: string;
+  readonly redisUrl?: string;
+  readonly prefectUrl?: string;
+  readonly prefectApiKey?: string;
+  /** Where people look at Prefect; by default its API's address without `/api`. */
+  readonly prefectUiUrl?: string;
+  readonly otlpUrl?: string;
+  /** Jaeger's query address, for links. */
+  readonly jaegerUrl?: string;
+  readonly httpPort: number;
+  readonly logLevel: string;
+  readonly pool: string;
+}
+
+export interface CliContext {
+  readonly out: Output;
+  /** Aborts on the first SIGINT or SIGTERM. */
+  readonly signal: AbortSignal;
+  /**
+   * The settings.
+   * @throws MillraceError MR_CONFIG naming the variable
+   */
+  settings(): Settings;
+  /** Sets the exit code of a command that went through but has bad news (1: it found problems). */
+  exit(code: ExitCode): void;
+  /** The text of an argument: itself, or the content of the file after `@` (`@-` reads stdin). */
+  read(argument: string): Promise<string>;
+}

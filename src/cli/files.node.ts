@@ -1,0 +1,21 @@
+/** Arguments that name a file: `@payload.json`, `@-` for stdin. */
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { MillraceError, messageOf } from '../kernel/index.ts';
+
+/**
+ * The text of an argument: itself, or the content of the file it names after `@`.
+ * @throws MillraceError MR_USAGE when the file cannot be read
+ */
+export async function readArgument(argument: string): Promise<string> {
+  if (!argument.startsWith('@')) return argument;
+  const path = argument.slice(1);
+  try {
+    return path === '-' ? await text(process.stdin) : await readFile(path, 'utf8');
+  } catch (error) {
+    throw new MillraceError('MR_USAGE', `cannot read "${path}": ${messageOf(error)}`, {
+      hint: 'after @ goes the path of a file that you may read, or - for stdin',
+      cause: error,
+    });
+  }
+}

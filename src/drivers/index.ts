@@ -1,0 +1,13 @@
+export { systemClock } from './clock.node.ts';
+export {
+  assertPayload,
+  connectNats,
+  isOlder,
+  maxPayload,
+  type NatsDoor,
+  type NatsOptions,
+  OLDEST_NATS,
+} from './connection.nats.ts';
+export { connectRedis, type RedisDoor, type RedisOptions } from './connection.redis.ts';
+export { type Check, type HttpOptions, type HttpServer, startHttp } from './server.http.ts';
+export { type Closer, installShutdown, type Shutdown, type ShutdownOptions } from './shutdown.node.ts';

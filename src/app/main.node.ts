@@ -1,7 +1,6 @@
 /** The process `millrace`: arguments and environment in, exit code out. Everything it opens is closed here. */
 import { readFileSync } from 'node:fs';
 import {
-  type CliContext,
   createOutput,
   createProgram,
   EXIT,
@@ -10,11 +9,11 @@ import {
   errorText,
   exitCodeOf,
   type Output,
-  readArgument,
   runProgram,
   type Settings,
 } from '../cli/index.ts';
 import { loadConfig } from './config.ts';
+import { createContext } from './context.ts';
 
 /** The arguments that count wherever they stand, read before parsing so that errors of parsing obey them too. */
 function early(argv: readonly string[]): { readonly json: boolean; readonly color: boolean } {
@@ -59,14 +58,16 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   let code: ExitCode = EXIT.ok;
   let options: Record<string, unknown> = {};
-  const ctx: CliContext = {
+  const { ctx, close } = createContext({
     out,
     signal: interruption(),
     settings: () => settingsFrom(options),
     exit: (next) => void (code = next),
-    read: readArgument,
-  };
-  const program = createProgram(ctx, packageVersion(), (text) => void process.stdout.write(text));
+  });
+  const program = createProgram(ctx, packageVersion(), {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void (json || process.stderr.write(`${text}\n`)),
+  });
   program.hook('preAction', () => void (options = program.opts()));
   try {
     await runProgram(program, argv);
@@ -75,6 +76,8 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     const debug = process.env['MILLRACE_LOG_LEVEL'] === 'debug';
     const text = json ? JSON.stringify(errorData(error), null, 2) : errorText(error, out.c, debug);
     process.stderr.write(`${text}\n`);
+  } finally {
+    await close();
   }
   return code;
 }

@@ -2,6 +2,8 @@
  * What every command is given. The composition root (`app/`) makes it; commands open nothing themselves, so that a
  * command under test gets whatever the test wants, and the process closes what was opened in one place.
  */
+import type { NatsDoor } from '../drivers/index.ts';
+import type { DefinitionStore } from '../manifests/index.ts';
 import type { ExitCode } from './format-error.ts';
 import type { Output } from './output.ts';
 
@@ -35,6 +37,13 @@ export interface CliContext {
    * @throws MillraceError MR_CONFIG naming the variable
    */
   settings(): Settings;
+  /**
+   * The connection to NATS; opened on first use, closed when the command ends.
+   * @throws MillraceError MR_NATS_UNREACHABLE, MR_NATS_AUTH, MR_NATS_TOO_OLD, MR_NATS
+   */
+  door(): Promise<NatsDoor>;
+  /** The definitions bucket, over {@link CliContext.door}. */
+  definitions(): Promise<DefinitionStore>;
   /** Sets the exit code of a command that went through but has bad news (1: it found problems). */
   exit(code: ExitCode): void;
   /** The text of an argument: itself, or the content of the file after `@` (`@-` reads stdin). */

@@ -18,8 +18,14 @@ Examples:
   $ millrace runs show 7k2p
   $ millrace replay 7k2p`;
 
+/** Where help goes: asked for, or shown because nothing was asked for. */
+export interface ProgramStreams {
+  out(text: string): void;
+  err(text: string): void;
+}
+
 /** The whole tree, ready to parse; `version` is the package's. */
-export function createProgram(ctx: CliContext, version: string, write: (text: string) => void): Command {
+export function createProgram(ctx: CliContext, version: string, streams: ProgramStreams): Command {
   const program = new Command('millrace');
   program
     .description('A durable orchestrator on NATS JetStream: streams hold the truth, Prefect runs the flows')
@@ -31,7 +37,7 @@ export function createProgram(ctx: CliContext, version: string, write: (text: st
     .option('--no-color', 'no colours, as NO_COLOR=1')
     .addHelpText('after', AFTER)
     .configureHelp({ helpWidth: 100, showGlobalOptions: false })
-    .configureOutput({ writeOut: write, writeErr: () => {}, outputError: () => {} })
+    .configureOutput({ writeOut: streams.out, writeErr: streams.err, outputError: () => {} })
     .exitOverride();
   for (const register of COMMANDS) register(program, ctx);
   return program;

@@ -1,3 +1,5 @@
+export { createTelemetry, type ProcessTelemetry, type TelemetryOptions } from './create.ts';
+export { METRICS, type MetricDeclaration, metricName } from './names.ts';
 export {
   type Attributes,
   type Labels,

@@ -1,0 +1,8 @@
+/** Starting, stopping and finding the servers Millrace stands on. The demo, the tests and the command line share it. */
+export { OpsError, type OpsErrorCode } from '../lib/errors.ts';
+export { prefectPython } from '../provision/index.ts';
+export type { JaegerOptions } from './jaeger.ts';
+export { freePort, isPortFree } from './ports.ts';
+export type { ServerHandle } from './server.ts';
+export { type NatsOptions, PREFECT_QUIET, type PrefectOptions, type RedisOptions } from './servers.ts';
+export { type ProcessOptions, startJaeger, startNats, startPrefect, startProcess, startRedis } from './start.ts';

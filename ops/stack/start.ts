@@ -1,0 +1,62 @@
+import { type JaegerOptions, jaegerSpec } from './jaeger.ts';
+import { httpOk } from './ready.ts';
+import { type ServerHandle, startOnFreePorts, startServer } from './server.ts';
+import {
+  type NatsOptions,
+  natsSpec,
+  type PrefectOptions,
+  prefectSpec,
+  type RedisOptions,
+  redisSpec,
+} from './servers.ts';
+
+export function startNats(options: NatsOptions): Promise<ServerHandle> {
+  return startOnFreePorts(() => natsSpec(options), options.port !== undefined || options.httpPort !== undefined);
+}
+
+export function startRedis(options: RedisOptions): Promise<ServerHandle> {
+  return startOnFreePorts(() => redisSpec(options), options.port !== undefined);
+}
+
+export function startPrefect(options: PrefectOptions): Promise<ServerHandle> {
+  return startOnFreePorts(() => prefectSpec(options), options.port !== undefined);
+}
+
+export function startJaeger(options: JaegerOptions): Promise<ServerHandle> {
+  return startOnFreePorts(() => jaegerSpec(options), options.queryPort !== undefined || options.otlpPort !== undefined);
+}
+
+export interface ProcessOptions {
+  readonly name: string;
+  readonly command: string;
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Its log goes here; it is also where it runs, unless `cwd` says otherwise. */
+  readonly dir: string;
+  /** Answers 2xx once the process serves. Without one it counts as ready when it has been started. */
+  readonly readyUrl?: string;
+  readonly readyTimeoutMs?: number;
+  readonly stopTimeoutMs?: number;
+  readonly cwd?: string;
+  readonly detached?: boolean;
+}
+
+/** Controllers, workers, flow hosts: any process, with the same handle as the servers. */
+export function startProcess(options: ProcessOptions): Promise<ServerHandle> {
+  const { readyUrl } = options;
+  return startServer({
+    name: options.name,
+    command: options.command,
+    args: options.args ?? [],
+    env: options.env ?? {},
+    dir: options.dir,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    detached: options.detached ?? false,
+    url: readyUrl === undefined ? '' : new URL(readyUrl).origin,
+    ports: readyUrl === undefined ? {} : { http: Number(new URL(readyUrl).port) },
+    clientEnv: {},
+    ready: async () => readyUrl === undefined || httpOk(readyUrl),
+    readyTimeoutMs: options.readyTimeoutMs ?? 30_000,
+    stopTimeoutMs: options.stopTimeoutMs ?? 15_000,
+  });
+}

@@ -53,7 +53,7 @@ function rowsOf(spans: readonly Span[]): Row[] {
   return walk(undefined, 0);
 }
 
-const escape = (text: string): string => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+const escapeXml = (text: string): string => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
 function formatMs(us: number): string {
   return us < 1_000_000 ? `${(us / 1_000).toFixed(1)} ms` : `${(us / 1_000_000).toFixed(2)} s`;
@@ -72,14 +72,14 @@ export function drawTrace(trace: Trace): string {
     const colour = COLOURS[services.indexOf(service) % COLOURS.length];
     const width = Math.max(2, x(span.startTime + span.duration) - x(span.startTime));
     return [
-      `<text x="${12 + depth * 14}" y="${y + 14}" class="n">${escape(span.operationName)}</text>`,
+      `<text x="${12 + depth * 14}" y="${y + 14}" class="n">${escapeXml(span.operationName)}</text>`,
       `<rect x="${x(span.startTime).toFixed(1)}" y="${y + 4}" width="${width.toFixed(1)}" height="13" rx="2" fill="${colour}"/>`,
       `<text x="${LEFT + WIDTH + 10}" y="${y + 14}" class="d">${formatMs(span.duration)}</text>`,
     ].join('');
   });
   const legend = services.map((service, index) => {
     const at = 12 + index * 190;
-    return `<rect x="${at}" y="14" width="11" height="11" rx="2" fill="${COLOURS[index % COLOURS.length]}"/><text x="${at + 17}" y="24" class="d">${escape(service)}</text>`;
+    return `<rect x="${at}" y="14" width="11" height="11" rx="2" fill="${COLOURS[index % COLOURS.length]}"/><text x="${at + 17}" y="24" class="d">${escapeXml(service)}</text>`;
   });
   const height = TOP + rows.length * ROW + 12;
   const total = LEFT + WIDTH + 90;

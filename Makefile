@@ -1,0 +1,50 @@
+# One command for each thing people do here. `make` alone lists them.
+NODE = node --import tsx
+VITEST = npx vitest run --project
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build verify test integration simulation chaos browser demo down clean bench
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# npm writes this file at the end of an install, so it is older than the lock only when an install is due.
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+setup: node_modules/.package-lock.json ## install the dependencies, if the lock file is newer
+
+build: setup ## compile the package to dist/
+	rm -rf dist
+	npm run --silent build
+
+verify: setup ## format, lint, types, arrows, and all tests that need no server (under a minute)
+	@$(NODE) ops/verify.ts
+
+test: setup ## everything: verify, provision, integration, simulation, chaos, browser
+	@$(NODE) ops/test.ts
+
+integration: setup ## tests against real servers
+	$(VITEST) integration
+
+simulation: setup ## the engine under seeded faults; SEED=<n> repeats one, SEEDS=<n> runs as many
+	$(VITEST) simulation
+
+chaos: setup ## kill -9 of every part in the middle of 100 runs
+	$(VITEST) chaos
+
+browser: setup ## the console in a real browser
+	$(VITEST) browser
+
+demo: setup ## the whole product on real data, from nothing to a summary
+	@$(NODE) ops/demo/main.ts
+
+down: setup ## stop what `make demo` started
+	@$(NODE) ops/main.ts down
+
+bench: setup ## side-by-side benchmarks
+	@$(NODE) bench/main.ts
+
+clean: down ## stop the demo, remove what was built and everything provisioned
+	rm -rf dist .millrace coverage *.tgz

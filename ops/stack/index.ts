@@ -5,4 +5,6 @@ export type { JaegerOptions } from './jaeger.ts';
 export { freePort, isPortFree } from './ports.ts';
 export type { ServerHandle } from './server.ts';
 export { type NatsOptions, PREFECT_QUIET, type PrefectOptions, type RedisOptions } from './servers.ts';
+export { down, type PartStatus, runDir, type Stack, status, type UpOptions, up } from './stack.ts';
 export { type ProcessOptions, startJaeger, startNats, startPrefect, startProcess, startRedis } from './start.ts';
+export { STACK_PARTS, type StackPart } from './state.ts';

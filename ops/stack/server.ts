@@ -44,6 +44,8 @@ export interface ServerHandle {
   kill(options?: { alone?: boolean }): Promise<void>;
   /** Starts it again on the same ports and files, stopping it first if it lives. */
   restart(): Promise<void>;
+  /** Called after each restart, when `pid` is a new one. */
+  onRestart(listener: () => void): void;
 }
 
 export async function startServer(spec: ServerSpec): Promise<ServerHandle> {
@@ -64,6 +66,7 @@ class Handle implements ServerHandle {
   #running: RunningProcess;
   /** Groups of killed lives that may still have members. */
   readonly #orphans = new Set<number>();
+  readonly #listeners: (() => void)[] = [];
 
   constructor(spec: ServerSpec, running: RunningProcess) {
     this.name = spec.name;
@@ -118,6 +121,11 @@ class Handle implements ServerHandle {
   async restart(): Promise<void> {
     if (this.alive()) await this.stop();
     this.#running = await startAndWait(this.#spec);
+    for (const listener of this.#listeners) listener();
+  }
+
+  onRestart(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 }
 

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { OPS_DIR } from '../lib/paths.ts';
 import { requirePart, templateDatabase } from '../provision/index.ts';
 import { freePort } from './ports.ts';
@@ -22,7 +22,8 @@ export async function natsSpec(options: NatsOptions): Promise<ServerSpec> {
   const { command } = await requirePart('nats');
   const port = options.port ?? (await freePort());
   const http = options.httpPort ?? (await freePort());
-  const serverName = `millrace-${randomBytes(6).toString('hex')}`;
+  // The same for the same store: another process that attaches to this server must expect the same greeting.
+  const serverName = `millrace-${createHash('sha256').update(resolve(options.dir)).digest('hex').slice(0, 12)}`;
   mkdirSync(options.dir, { recursive: true });
   const conf = join(options.dir, 'nats.conf');
   const lines = [

@@ -1,0 +1,56 @@
+/** What a handler may throw, and how anything thrown becomes a failure in the journal. Pure. */
+import type { z } from 'zod';
+import type { Failure } from '../engine/index.ts';
+import { type ErrorCode, isMillraceError, MillraceError, messageOf } from '../kernel/index.ts';
+
+/** Thrown by a handler: this attempt failed and another one cannot help. */
+export class NonRetryableError extends MillraceError {
+  /**
+   * @param message what is wrong, for the person who reads the run
+   * @param details `hint` says what to do about it; `cause` keeps the original error
+   */
+  constructor(message: string, details: { readonly hint?: string; readonly cause?: unknown } = {}) {
+    super('MR_STEP_FAILED', message, { ...details, next: 'terminal' });
+  }
+}
+
+/** A failure that ends the step. */
+export function terminalFailure(code: ErrorCode, message: string, hint?: string): Failure {
+  return { code, message, retryable: false, lost: false, ...(hint === undefined ? {} : { hint }) };
+}
+
+/** What was thrown, as data. Errors that are not of this project are `MR_STEP_FAILED` and may be tried again. */
+export function failureOf(error: unknown): Failure {
+  if (!isMillraceError(error)) {
+    return { code: 'MR_STEP_FAILED', message: messageOf(error), retryable: true, lost: false };
+  }
+  return {
+    code: error.code,
+    message: error.message,
+    retryable: error.next !== 'terminal',
+    lost: false,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  };
+}
+
+/** A path inside a value, as people write it: `flights[3].delay`; empty for the value itself. */
+export function formatPath(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path) {
+    if (typeof part === 'number') text += `[${part}]`;
+    else text += text === '' ? String(part) : `.${String(part)}`;
+  }
+  return text;
+}
+
+const SHOWN = 3;
+
+/** The first problems zod found, each with its path. */
+export function describeIssues(error: z.ZodError): string {
+  const shown = error.issues.slice(0, SHOWN).map((issue) => {
+    const path = formatPath(issue.path);
+    return path === '' ? issue.message : `${path}: ${issue.message}`;
+  });
+  const more = error.issues.length - shown.length;
+  return more > 0 ? `${shown.join('; ')} (and ${more} more)` : shown.join('; ');
+}

@@ -33,6 +33,8 @@ export interface StreamAsset {
   readonly allow_atomic?: boolean;
   readonly allow_msg_schedules?: boolean;
   readonly allow_msg_ttl?: boolean;
+  /** Members that Millrace sets; the server's own (`_nats.…`) and those of others are left alone. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** The part of a durable consumer's configuration that Millrace sets. */

@@ -5,7 +5,7 @@
  * can reach nothing else; CEL always terminates. JSON numbers are CEL doubles; we add the mixed `double op int` overloads
  * that the standard leaves out, because `payload.n + 1` is what people write.
  */
-import { Environment } from '@marcbachmann/cel-js';
+import { type ASTNode, Environment } from '@marcbachmann/cel-js';
 import { MillraceError, messageOf } from './errors.ts';
 import { isObject, type Json } from './json.ts';
 
@@ -19,6 +19,8 @@ export interface Expression {
   readonly source: string;
   /** @throws MillraceError MR_EXPRESSION when evaluation fails (a missing key, wrong types). */
   evaluate(variables: Readonly<Record<string, Json>>): Json;
+  /** Names read straight off a variable, sorted: `steps.a.b + steps["c"]` has the members `a`, `c` of `steps`. */
+  members(variable: string): readonly string[];
 }
 
 type Arithmetic = (a: number, b: number) => number;
@@ -100,6 +102,11 @@ function compile(source: string, variables: readonly string[]): Expression {
   }
   return {
     source,
+    members(variable) {
+      const found = new Set<string>();
+      collectMembers(program.ast, variable, found);
+      return [...found].sort();
+    },
     evaluate(values) {
       try {
         return toJson(program(values as Record<string, unknown>));
@@ -108,6 +115,26 @@ function compile(source: string, variables: readonly string[]): Expression {
       }
     },
   };
+}
+
+function isNode(value: unknown): value is ASTNode {
+  return isObject(value) && typeof value['op'] === 'string' && 'args' in value;
+}
+
+function collectMembers(value: unknown, variable: string, found: Set<string>): void {
+  if (Array.isArray(value)) {
+    for (const item of value) collectMembers(item, variable, found);
+    return;
+  }
+  if (!isNode(value)) return;
+  if (value.op === '.' || value.op === '.?' || value.op === '[]' || value.op === '[?]') {
+    const [object, member] = value.args;
+    if (object.op === 'id' && object.args === variable) {
+      const name = typeof member === 'string' ? member : member.op === 'value' ? member.args : undefined;
+      if (typeof name === 'string') found.add(name);
+    }
+  }
+  collectMembers(value.args, variable, found);
 }
 
 /**

@@ -18,7 +18,10 @@ export interface Ensured {
 }
 
 /** A stream asset as the client's API wants it (mutable arrays). */
-export const streamConfig = (asset: StreamAsset) => ({ ...asset, subjects: [...asset.subjects] });
+export function streamConfig(asset: StreamAsset) {
+  const { metadata, subjects, ...rest } = asset;
+  return { ...rest, subjects: [...subjects], ...(metadata === undefined ? {} : { metadata: { ...metadata } }) };
+}
 
 /** A consumer asset as the client's API wants it. */
 export function consumerConfig(asset: ConsumerAsset): Omit<ConsumerAsset, 'stream'> {

@@ -1,0 +1,105 @@
+/** What a step does: exactly one thing, and only settings that mean something to it. */
+import { handlerToken, tryParseDuration } from '../../kernel/index.ts';
+import { type Finding, finding, type LintRule, type WorkflowManifest } from '../manifest.ts';
+import type { StepDocument } from '../schema.ts';
+import type { FieldPath } from '../source.ts';
+
+const ACTIONS = ['run', 'sleep', 'waitForSignal'] as const;
+
+function eachStep(
+  workflows: readonly WorkflowManifest[],
+  look: (workflow: WorkflowManifest, step: StepDocument, path: FieldPath) => readonly Finding[],
+): readonly Finding[] {
+  return workflows.flatMap((workflow) =>
+    workflow.value.spec.steps.flatMap((step, index) => look(workflow, step, ['spec', 'steps', index])),
+  );
+}
+
+/** Exactly one of run, sleep, waitForSignal; in `run` exactly one of worker, prefect, each with its own setting. */
+export const oneAction: LintRule = ({ workflows }) =>
+  eachStep(workflows, (workflow, step, path) => {
+    const rule = 'one-action';
+    const given = ACTIONS.filter((action) => step[action] !== undefined);
+    if (given.length !== 1) {
+      const message =
+        given.length === 0
+          ? `step "${step.name}" does nothing`
+          : `step "${step.name}" has ${given.length} actions: ${given.join(', ')}`;
+      const hint = `give it exactly one of ${ACTIONS.join(', ')}${given.length > 1 ? '; make a step of each' : ''}`;
+      const second = given[1];
+      const at = second === undefined ? path : [...path, second];
+      return [finding(workflow, at, { rule, message, hint, target: 'key' })];
+    }
+    const { run } = step;
+    if (run === undefined) return [];
+    if ((run.worker === undefined) === (run.prefect === undefined)) {
+      const message =
+        run.worker === undefined ? 'run names nothing to run' : 'run names both a worker and a prefect flow';
+      const hint = 'write `worker: <handler>` or `prefect: <flow>/<deployment>`';
+      return [finding(workflow, [...path, 'run'], { rule, message, hint, target: 'key' })];
+    }
+    const [stray, owner] = run.worker === undefined ? (['queue', 'worker'] as const) : (['pool', 'prefect'] as const);
+    if (run[stray] === undefined) return [];
+    const message = `"${stray}" goes with "${owner}", which this step does not have`;
+    const hint = `remove it; workers have a queue, prefect flows have a pool`;
+    return [finding(workflow, [...path, 'run', stray], { rule, message, hint, target: 'key' })];
+  });
+
+/** Settings without effect: attempts, input and time limit belong to things that run. */
+export const idleSettings: LintRule = ({ workflows }) =>
+  eachStep(workflows, (workflow, step, path) => {
+    const found: Finding[] = [];
+    const warn = (field: FieldPath, message: string, hint: string): void => {
+      const details = { rule: 'no-effect', severity: 'warning', target: 'key', message, hint } as const;
+      found.push(finding(workflow, [...path, ...field], details));
+    };
+    const waits =
+      step.sleep !== undefined ? 'sleeps' : step.waitForSignal !== undefined ? 'waits for a signal' : undefined;
+    if (waits !== undefined) {
+      const limit = step.waitForSignal === undefined ? 'remove it' : 'write waitForSignal: {timeout: …} instead';
+      if (step.timeout !== undefined) warn(['timeout'], `timeout has no effect on a step that ${waits}`, limit);
+      if (step.with !== undefined) warn(['with'], `with has no effect on a step that ${waits}`, 'remove it');
+    }
+    const signal = step.waitForSignal;
+    if (signal?.onTimeout !== undefined && signal.timeout === undefined) {
+      const hint = 'add timeout, or remove onTimeout: without one the step waits for ever';
+      warn(['waitForSignal', 'onTimeout'], 'onTimeout has no effect without timeout', hint);
+    }
+    return found;
+  });
+
+/** A longest wait that is shorter than the first one. */
+export const retryOrder: LintRule = ({ workflows }) =>
+  eachStep(workflows, (workflow, step, path) => {
+    const { initial, max } = step.retry;
+    if ((tryParseDuration(max) ?? 0) >= (tryParseDuration(initial) ?? 0)) return [];
+    const message = `retry.max (${max}) is shorter than retry.initial (${initial})`;
+    const hint = 'the wait grows from initial to max; make max at least as long (the defaults are 1s and 1m)';
+    return [finding(workflow, [...path, 'retry'], { rule: 'retry-order', message, hint, target: 'key' })];
+  });
+
+/** Two handlers that differ only in "." and "-" would share one queue of tasks. */
+export const handlerCollisions: LintRule = ({ workflows }) => {
+  const first = new Map<string, string>();
+  return eachStep(workflows, (workflow, step, path) => {
+    const handler = step.run?.worker;
+    if (handler === undefined) return [];
+    const key = `${step.run?.queue ?? 'default'}/${handlerToken(handler)}`;
+    const known = first.get(key) ?? handler;
+    first.set(key, known);
+    if (known === handler) return [];
+    const message = `handlers "${handler}" and "${known}" become the same subject`;
+    const hint = 'dots become "-" in subjects; rename one of them';
+    return [finding(workflow, [...path, 'run', 'worker'], { rule: 'handler-collision', message, hint })];
+  });
+};
+
+/** A flow without a time limit keeps its step open as long as Prefect does. */
+export const missingTimeouts: LintRule = ({ workflows }) =>
+  eachStep(workflows, (workflow, step, path) => {
+    if (step.run?.prefect === undefined || step.timeout !== undefined) return [];
+    const message = `step "${step.name}" runs a Prefect flow without a timeout`;
+    const hint = 'add timeout: a flow that hangs then fails the attempt instead of holding the run open';
+    const details = { rule: 'missing-timeout', severity: 'note', target: 'key', message, hint } as const;
+    return [finding(workflow, [...path, 'run'], details)];
+  });

@@ -1,0 +1,28 @@
+import type { LintRule } from '../manifest.ts';
+import { handlerCollisions, idleSettings, missingTimeouts, oneAction, retryOrder } from './actions.ts';
+import { expressions } from './expressions.ts';
+import { duplicateNames, reservedStreamNames } from './names.ts';
+import { cycles, unknownNeeds } from './needs.ts';
+import { duplicateWindows, evenReplicas, overlappingSubjects, reservedSubjects } from './streams.ts';
+import { triggerStreams, triggerSubjects, workQueueTriggers } from './triggers.ts';
+
+/** All rules; the order does not matter, problems are sorted by place. */
+export const LINT_RULES: readonly LintRule[] = [
+  cycles,
+  duplicateNames,
+  duplicateWindows,
+  evenReplicas,
+  expressions,
+  handlerCollisions,
+  idleSettings,
+  missingTimeouts,
+  oneAction,
+  overlappingSubjects,
+  reservedStreamNames,
+  reservedSubjects,
+  retryOrder,
+  triggerStreams,
+  triggerSubjects,
+  unknownNeeds,
+  workQueueTriggers,
+];

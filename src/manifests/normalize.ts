@@ -1,0 +1,95 @@
+/** From what was written to what the engine and the server take: defaults filled in, durations as numbers. Pure. */
+import type { Definition, RetryPolicy, StepAction, StepDefinition, StreamAsset } from '../engine/index.ts';
+import { MillraceError, parseDuration } from '../kernel/index.ts';
+import { inOrder } from './order.ts';
+import { type StepDocument, type StreamDocument, tryParseSize, type WorkflowDocument } from './schema.ts';
+import { sealDefinition } from './seal.ts';
+
+const NANOS_PER_MS = 1_000_000;
+const DUPLICATE_WINDOW = '2m';
+
+/** Marks what manifests created, so that drift can tell it from what others run on the same server. */
+export const MANAGED = 'millrace.managed';
+const LABEL = 'millrace.label/';
+
+/** `{[name]: value}`, or nothing when there is no value: optional members are left out, never undefined. */
+function optional<K extends string, V>(name: K, value: V | undefined): { readonly [P in K]?: V } {
+  return (value === undefined ? {} : { [name]: value }) as { readonly [P in K]?: V };
+}
+
+function actionOf(step: StepDocument): StepAction {
+  const { run, sleep, waitForSignal } = step;
+  if (run?.worker !== undefined) return { kind: 'worker', handler: run.worker, queue: run.queue ?? 'default' };
+  if (run?.prefect !== undefined) return { kind: 'prefect', deployment: run.prefect, pool: run.pool ?? 'default' };
+  if (sleep !== undefined) return { kind: 'sleep', ms: parseDuration(sleep) };
+  if (waitForSignal !== undefined) {
+    const { name, timeout, onTimeout = 'fail' } = waitForSignal;
+    return { kind: 'signal', name, onTimeout, ...optional('timeoutMs', timeout && parseDuration(timeout)) };
+  }
+  throw new MillraceError('MR_MANIFEST_INVALID', `step "${step.name}" does nothing`, {
+    hint: 'check manifests before normalising them',
+  });
+}
+
+function retryOf({ maxAttempts, initial, factor, max, jitter, maxLost }: StepDocument['retry']): RetryPolicy {
+  return { maxAttempts, initialMs: parseDuration(initial), factor, maxMs: parseDuration(max), jitter, maxLost };
+}
+
+function stepOf(step: StepDocument): StepDefinition {
+  const waits = step.run === undefined;
+  return {
+    name: step.name,
+    needs: step.needs,
+    ...optional('when', step.when),
+    ...optional('with', waits ? undefined : step.with),
+    action: actionOf(step),
+    retry: retryOf(step.retry),
+    ...optional('timeoutMs', waits || step.timeout === undefined ? undefined : parseDuration(step.timeout)),
+  };
+}
+
+/**
+ * The definition of a workflow that passed the checks.
+ * @throws MillraceError MR_MANIFEST_INVALID, MR_INPUT_INVALID when it did not
+ */
+export function normalizeWorkflow(document: WorkflowDocument): Definition {
+  const { metadata, spec } = document;
+  return sealDefinition({
+    name: metadata.name,
+    ...optional('description', metadata.description),
+    ...optional('timeoutMs', spec.timeout && parseDuration(spec.timeout)),
+    deadLetter: spec.deadLetter,
+    steps: inOrder(spec.steps).map(stepOf),
+    triggers: spec.triggers.map(({ name, stream, subject, when, key }) => ({
+      name,
+      stream,
+      subject,
+      ...optional('when', when),
+      ...optional('key', key),
+    })),
+  });
+}
+
+/** The stream a manifest asks for. @param replicas when the manifest does not say */
+export function normalizeStream(document: StreamDocument, replicas = 1): StreamAsset {
+  const { metadata, spec } = document;
+  const maxAge = spec.maxAge === undefined ? 0 : parseDuration(spec.maxAge);
+  const wanted = parseDuration(spec.duplicateWindow ?? DUPLICATE_WINDOW);
+  const window = maxAge > 0 ? Math.min(maxAge, wanted) : wanted;
+  const { maxBytes } = spec;
+  const labels = Object.entries(metadata.labels ?? {}).map(([name, value]) => [`${LABEL}${name}`, value] as const);
+  return {
+    name: metadata.name,
+    description: metadata.description ?? '',
+    subjects: spec.subjects,
+    retention: spec.retention,
+    storage: spec.storage,
+    discard: spec.discard,
+    num_replicas: spec.replicas ?? replicas,
+    max_age: maxAge * NANOS_PER_MS,
+    max_bytes: typeof maxBytes === 'string' ? (tryParseSize(maxBytes) ?? -1) : (maxBytes ?? -1),
+    duplicate_window: window * NANOS_PER_MS,
+    allow_direct: true,
+    metadata: { [MANAGED]: 'manifest', ...Object.fromEntries(labels) },
+  };
+}

@@ -1,0 +1,181 @@
+/** What a manifest may say. Strict: a field that is not listed is an error. Meaning is checked by `lint-rules/`. */
+import { z } from 'zod';
+import { isToken, tryParseDuration } from '../kernel/index.ts';
+
+export const API_VERSION = 'millrace/v1';
+export const KINDS = ['Stream', 'Workflow'] as const;
+
+/** Checks with a rule of our own carry it in `params`, and the sentence that says what is expected. */
+function text(rule: string, expected: string, hint: string, accepts: (value: string) => boolean) {
+  return z.string().refine(accepts, { params: { rule, expected, hint } });
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KIB: 1024,
+  MIB: 1024 ** 2,
+  GIB: 1024 ** 3,
+  TIB: 1024 ** 4,
+};
+
+/** Bytes of a size such as `512KiB`, `10GB`, `1024`; undefined when it is none. */
+export function tryParseSize(value: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]i?B|)$/i.exec(value);
+  const unit = UNITS[(match?.[2] ?? '').toUpperCase()];
+  return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
+}
+
+const duration = text(
+  'duration',
+  'a duration',
+  'write a number and a unit, for example 250ms, 30s, 10m, 1h30m or 7d',
+  (value) => tryParseDuration(value) !== undefined,
+);
+const positiveDuration = duration.refine((value) => (tryParseDuration(value) ?? 1) > 0, {
+  params: { rule: 'duration', expected: 'a duration above zero', hint: 'leave the field out for "no limit"' },
+});
+const name = text(
+  'name',
+  'a name',
+  'use letters, digits, "-" and "_", at most 64 characters: it becomes part of a subject',
+  isToken,
+);
+const expression = text(
+  'expression',
+  'a CEL expression',
+  'see docs/manifests.md for the variables',
+  (v) => v.trim() !== '',
+);
+const handler = text(
+  'name',
+  'a handler name',
+  'use names joined by dots, for example flights.validate, at most 64 characters',
+  (value) => isToken(value.replaceAll('.', '-')) && value.split('.').every(isToken),
+);
+const deployment = text(
+  'deployment',
+  'a Prefect deployment',
+  'write <flow>/<deployment>, as `prefect deployment ls` shows it',
+  (value) => /^[^/]+\/[^/]+$/.test(value),
+);
+const subject = text(
+  'subject',
+  'a NATS subject',
+  'use tokens joined by dots; "*" stands for one token, ">" at the end for the rest',
+  (value) => value.length <= 255 && /^(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?$|^>$/.test(value),
+);
+const size = z.union([
+  z.number().int().positive(),
+  text(
+    'size',
+    'a size',
+    'write bytes or a number and a unit, for example 512MiB or 10GB',
+    (v) => tryParseSize(v) !== undefined,
+  ),
+]);
+
+const metadata = z.strictObject({
+  name,
+  description: z.string().max(4_000).optional(),
+  labels: z.record(z.string().regex(/^[A-Za-z0-9._/-]{1,63}$/), z.string().max(255)).optional(),
+});
+
+const apiVersion = z.literal(API_VERSION);
+
+export const streamSchema = z.strictObject({
+  apiVersion,
+  kind: z.literal('Stream'),
+  metadata,
+  spec: z.strictObject({
+    subjects: z.array(subject).min(1),
+    retention: z.enum(['limits', 'workqueue', 'interest']).default('limits'),
+    storage: z.enum(['file', 'memory']).default('file'),
+    discard: z.enum(['old', 'new']).default('old'),
+    replicas: z.number().int().min(1).max(5).optional(),
+    maxAge: positiveDuration.optional(),
+    maxBytes: size.optional(),
+    duplicateWindow: positiveDuration.optional(),
+  }),
+});
+
+const retry = z.strictObject({
+  maxAttempts: z.number().int().min(1).max(1_000).default(3),
+  initial: duration.default('1s'),
+  factor: z.number().min(1).max(100).default(2),
+  max: duration.default('1m'),
+  jitter: z.number().min(0).max(1).default(0.2),
+  maxLost: z.number().int().min(0).max(1_000).default(10),
+});
+
+/** One of `worker`, `prefect`; a rule checks that, since a union of shapes gives errors nobody can read. */
+const run = z.strictObject({
+  worker: handler.optional(),
+  queue: name.optional(),
+  prefect: deployment.optional(),
+  pool: name.optional(),
+});
+
+const waitForSignal = z.strictObject({
+  name,
+  timeout: positiveDuration.optional(),
+  onTimeout: z.enum(['continue', 'fail']).optional(),
+});
+
+const step = z.strictObject({
+  name,
+  needs: z.array(name).default([]),
+  when: expression.optional(),
+  with: z.record(z.string().min(1), expression).optional(),
+  run: run.optional(),
+  sleep: duration.optional(),
+  waitForSignal: waitForSignal.optional(),
+  retry: retry.prefault({}),
+  timeout: positiveDuration.optional(),
+});
+
+const trigger = z.strictObject({
+  name,
+  stream: name,
+  subject,
+  when: expression.optional(),
+  key: expression.optional(),
+});
+
+export const workflowSchema = z.strictObject({
+  apiVersion,
+  kind: z.literal('Workflow'),
+  metadata,
+  spec: z.strictObject({
+    timeout: positiveDuration.optional(),
+    deadLetter: z.boolean().default(true),
+    triggers: z.array(trigger).default([]),
+    steps: z.array(step).min(1).max(200),
+  }),
+});
+
+export type StreamDocument = z.infer<typeof streamSchema>;
+export type WorkflowDocument = z.infer<typeof workflowSchema>;
+export type StepDocument = WorkflowDocument['spec']['steps'][number];
+export type TriggerDocument = WorkflowDocument['spec']['triggers'][number];
+
+/** The names of the fields an object of the schema may have at this path; empty when it is no such object. */
+export function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] {
+  let at: unknown = unwrap(schema);
+  for (const part of path) {
+    if (at instanceof z.ZodObject) at = unwrap(at.shape[String(part)]);
+    else if (at instanceof z.ZodArray) at = unwrap(at.element);
+    else if (at instanceof z.ZodRecord) at = unwrap(at.valueType);
+    else return [];
+  }
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
+
+function unwrap(schema: unknown): unknown {
+  let at = schema;
+  while (at instanceof z.ZodOptional || at instanceof z.ZodDefault || at instanceof z.ZodPrefault) at = at.unwrap();
+  return at;
+}

@@ -9,5 +9,7 @@ export {
   OLDEST_NATS,
 } from './connection.nats.ts';
 export { connectRedis, type RedisDoor, type RedisOptions } from './connection.redis.ts';
+export { type ConsumeOptions, consumeDurable, type DurableConsumption } from './consumer.jetstream.ts';
+export { expectStored, openPublisher, type Publisher, type PublishOutcome, plainHeaders } from './publisher.nats.ts';
 export { type Check, type HttpOptions, type HttpServer, startHttp } from './server.http.ts';
 export { type Closer, installShutdown, type Shutdown, type ShutdownOptions } from './shutdown.node.ts';

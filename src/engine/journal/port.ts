@@ -31,6 +31,11 @@ export interface InputDelivery extends StoredInput {
   readonly deliveries: number;
   /** True when no delivery of this workflow to this consumer can have gone elsewhere since the previous one. */
   readonly contiguous: boolean;
+  /**
+   * Every input of the workflow above this sequence has been delivered to this consumption before, is yet to be, or is
+   * acknowledged; 0 when that is so for all, Infinity when nothing is known (journal/chain.ts).
+   */
+  readonly ownSince: number;
   ack(): void;
   nak(delayMs?: number): void;
   term(reason: string): void;
@@ -49,13 +54,22 @@ export interface SendOptions {
 }
 
 export interface Journal {
-  /** All log entries of the run, oldest first. */
+  /**
+   * All log entries of the run, oldest first.
+   * @throws MillraceError MR_JOURNAL_CORRUPT, MR_NATS
+   */
   entries(run: RunRef): Promise<readonly StoredEntry[]>;
-  /** Appends after the entry of sequence `expectedLast` (0: the run has none). Gives the new entry's sequence. */
+  /**
+   * Appends after the entry of sequence `expectedLast` (0: the run has none). Gives the new entry's sequence.
+   * @throws MillraceError MR_PAYLOAD_TOO_LARGE; MR_NATS when it is not known whether the entry was stored
+   */
   append(run: RunRef, entry: LogEntry, expectedLast: number): Promise<Result<number, 'conflict'>>;
   /** Inputs of the run with `after < seq < before`, oldest first. */
   inputsBetween(run: RunRef, after: number, before: number): Promise<readonly StoredInput[]>;
-  /** Stores an input. */
+  /**
+   * Stores an input.
+   * @throws MillraceError MR_PAYLOAD_TOO_LARGE, MR_NATS
+   */
   send(
     run: RunRef,
     body: InputBody,

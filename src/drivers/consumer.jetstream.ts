@@ -1,0 +1,139 @@
+/**
+ * Consuming a durable pull consumer for as long as a process lives.
+ *
+ * Job: hand messages to a handler, at most so many at once, through reconnects, missed heartbeats and a consumer that is
+ * deleted and created again. Boundary: neither acknowledges nor interprets anything, except that messages fetched but not
+ * begun when it stops are given back at once.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ConsumerMessages, JetStreamClient, JsMsg } from '@nats-io/jetstream';
+import { messageOf } from '../kernel/index.ts';
+
+export interface ConsumeOptions {
+  readonly js: JetStreamClient;
+  readonly stream: string;
+  readonly consumer: string;
+  /** Handlers under way at once. */
+  readonly maxInFlight: number;
+  /** Must not reject; what it throws is reported and otherwise ignored (the message is redelivered after its ack wait). */
+  readonly handle: (msg: JsMsg) => Promise<void>;
+  /** Called whenever a new binding to the consumer begins. */
+  readonly onBind?: () => void;
+  /** Told of what goes wrong; consumption goes on. */
+  readonly report?: (message: string, error?: unknown) => void;
+}
+
+export interface DurableConsumption {
+  /** Stops fetching, waits for the handlers under way. */
+  stop(): Promise<void>;
+  /** False while the consumer cannot be had. */
+  readonly bound: boolean;
+}
+
+const AGAIN_MS = 500;
+const EXPIRES_MS = 10_000;
+const HEARTBEAT_MS = 2_000;
+
+/** Begins at once and never gives up; a consumer that does not exist yet is waited for. */
+export function consumeDurable(options: ConsumeOptions): DurableConsumption {
+  const consumption = new Consuming(options);
+  consumption.run();
+  return consumption;
+}
+
+class Consuming implements DurableConsumption {
+  readonly #options: ConsumeOptions;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #messages: ConsumerMessages | undefined;
+  #inFlight = 0;
+  #wake: (() => void) | undefined;
+  bound = false;
+
+  constructor(options: ConsumeOptions) {
+    this.#options = options;
+  }
+
+  run(): void {
+    this.#running = this.#loop();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#messages?.stop();
+    this.#wake?.();
+    await this.#running;
+    while (this.#inFlight > 0) await this.#untilWoken();
+  }
+
+  async #loop(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#bind();
+      } catch (error) {
+        this.#report('its consumer cannot be had', error);
+      }
+      this.bound = false;
+      if (!signal.aborted) await delay(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** One binding: ends when it is stopped or when the server says that the consumer is gone. */
+  async #bind(): Promise<void> {
+    const { js, stream, consumer, maxInFlight, onBind } = this.#options;
+    const bound = await js.consumers.get(stream, consumer);
+    if (this.#stopping.signal.aborted) return;
+    onBind?.();
+    const messages = await bound.consume({
+      max_messages: Math.max(maxInFlight, 10),
+      expires: EXPIRES_MS,
+      idle_heartbeat: HEARTBEAT_MS,
+    });
+    this.#messages = messages;
+    this.bound = true;
+    void this.#watch(messages);
+    if (this.#stopping.signal.aborted) messages.stop();
+    for await (const msg of messages) {
+      if (this.#inFlight >= maxInFlight) await this.#untilWoken();
+      if (this.#stopping.signal.aborted) msg.nak();
+      else this.#begin(msg);
+    }
+  }
+
+  async #watch(messages: ConsumerMessages): Promise<void> {
+    for await (const { type } of messages.status()) {
+      if (type === 'consumer_deleted' || type === 'consumer_not_found' || type === 'stream_not_found') {
+        this.#report(`the server says ${type}`);
+        messages.stop();
+      }
+    }
+  }
+
+  #begin(msg: JsMsg): void {
+    this.#inFlight++;
+    this.#options
+      .handle(msg)
+      .catch((error: unknown) => this.#report('a handler failed', error))
+      .finally(() => {
+        this.#inFlight--;
+        this.#wake?.();
+      });
+  }
+
+  #untilWoken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+
+  #report(message: string, error?: unknown): void {
+    const { stream, consumer, report } = this.#options;
+    if (this.#stopping.signal.aborted) return;
+    report?.(`${stream}/${consumer}: ${message}${error === undefined ? '' : `: ${messageOf(error)}`}`, error);
+  }
+}

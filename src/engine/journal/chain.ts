@@ -1,0 +1,62 @@
+/**
+ * What a controller can know about deliveries that went elsewhere.
+ *
+ * A shared consumer numbers its deliveries one after another, whoever gets them. As long as the numbers that come here
+ * have no gap, nothing went elsewhere. First deliveries come in the order of the stream, so:
+ *
+ *   C1 after a first delivery of sequence s, with no gap since, every input above s - 1 has come here or is yet to come;
+ *   C2 once the server says that everything up to s - 1 is acknowledged, every input not acknowledged has come here.
+ *
+ * `ownSince` says it in one number: inputs above it came here or were acknowledged; 0 is the happy case that makes the
+ * look-up for earlier inputs unnecessary. Pure.
+ */
+export interface DeliveryFact {
+  /** The consumer's number of this delivery. */
+  readonly deliverySeq: number;
+  /** The input's sequence in the stream. */
+  readonly seq: number;
+  /** 1 on first delivery. */
+  readonly deliveries: number;
+}
+
+export class DeliveryChain {
+  #last: number | undefined;
+  #ownSince = Number.POSITIVE_INFINITY;
+  #length = 0;
+
+  /** Takes note of a delivery; true when none went elsewhere since the one before. */
+  observe(fact: DeliveryFact): boolean {
+    const contiguous = this.#last !== undefined && fact.deliverySeq === this.#last + 1;
+    this.#last = fact.deliverySeq;
+    if (contiguous) this.#length++;
+    else {
+      this.#length = 1;
+      // The very first delivery of a consumer's life: nothing can have gone elsewhere before.
+      this.#ownSince = fact.deliverySeq === 1 ? 0 : Number.POSITIVE_INFINITY;
+    }
+    if (this.#ownSince === Number.POSITIVE_INFINITY && fact.deliveries === 1) this.#ownSince = fact.seq - 1;
+    return contiguous;
+  }
+
+  /** Inputs above this sequence came here or were acknowledged. */
+  get ownSince(): number {
+    return this.#ownSince;
+  }
+
+  /** True when it is worth asking the server for its ack floor. */
+  get wantsFloor(): boolean {
+    return this.#length >= 16 && this.#ownSince > 0 && this.#ownSince !== Number.POSITIVE_INFINITY;
+  }
+
+  /** @param floor everything up to this stream sequence is acknowledged; asked for while the chain was at `ownSince` */
+  settle(floor: number, askedAt: number): void {
+    if (askedAt === this.#ownSince && floor >= this.#ownSince) this.#ownSince = 0;
+  }
+
+  /** The consumer was bound anew: deliveries may have gone elsewhere meanwhile. */
+  reset(): void {
+    this.#last = undefined;
+    this.#length = 0;
+    this.#ownSince = Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * The journal on JetStream: one stream per workflow, one literal subject per run and side.
+ *
+ * Boundary: the only place that reads or writes `wf.*` subjects for the engine. It creates no stream and no consumer.
+ *   J1 the fence is `Nats-Expected-Last-Subject-Sequence`; codes 10071 and 10164 both mean conflict;
+ *   J2 reads ask the stream's leader for the end of the log; direct gets only fill in what lies before it;
+ *   an append whose acknowledgement is lost is looked up: our own entry (same cause) is a success.
+ */
+import type { JetStreamManager, JsMsg, StoredMsg } from '@nats-io/jetstream';
+import { JetStreamApiError } from '@nats-io/jetstream';
+import type { NatsConnection } from 'nats';
+import {
+  assertPayload,
+  consumeDurable,
+  expectStored,
+  type NatsDoor,
+  openPublisher,
+  type Publisher,
+  plainHeaders,
+} from '../../drivers/index.ts';
+import {
+  allLogs,
+  CONTROLLER_CONSUMER,
+  err,
+  HEADERS,
+  inputSubject,
+  logSubject,
+  MillraceError,
+  messageOf,
+  ok,
+  parseRunSubject,
+  type Result,
+  workflowStream,
+} from '../../kernel/index.ts';
+import { type InputBody, type LogEntry, type StoredEntry, upcastEntry } from '../model/index.ts';
+import { DeliveryChain } from './chain.ts';
+import type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './port.ts';
+
+const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
+const NO_MESSAGE = 10037;
+const STREAM_MISSING = 10059;
+const FLOOR_EVERY_MS = 250;
+const BATCH = 500;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export interface JetStreamJournalOptions {
+  /** Inputs handled at once in this process; 256 by default. */
+  readonly maxInFlight?: number;
+  /** Told when a consumer goes away, comes back, or a handler throws. */
+  readonly report?: (message: string, error?: unknown) => void;
+}
+
+/** @param door stays the caller's: closing the journal does not close it */
+export function openJournal(door: NatsDoor, options: JetStreamJournalOptions = {}): Journal & { close(): void } {
+  return new JetStreamJournal(door, options);
+}
+
+class JetStreamJournal implements Journal {
+  readonly #door: NatsDoor;
+  readonly #nc: NatsConnection;
+  readonly #jsm: JetStreamManager;
+  readonly #publisher: Publisher;
+  readonly #options: JetStreamJournalOptions;
+
+  constructor(door: NatsDoor, options: JetStreamJournalOptions) {
+    this.#door = door;
+    this.#nc = door.nc;
+    this.#jsm = door.jsm;
+    this.#publisher = openPublisher(door.nc);
+    this.#options = options;
+  }
+
+  close(): void {
+    this.#publisher.close();
+  }
+
+  async entries(run: RunRef): Promise<readonly StoredEntry[]> {
+    const subject = logSubject(run.workflow, run.runId);
+    const stream = workflowStream(run.workflow);
+    const [last, early] = await Promise.all([
+      this.#get(stream, { last_by_subj: subject }),
+      this.#direct(stream, subject, 1),
+    ]);
+    if (last === null) return [];
+    const found = early.filter((msg) => msg.seq <= last.seq);
+    let have = found.at(-1)?.seq ?? 0;
+    while (have < last.seq) {
+      const more = (await this.#direct(stream, subject, have + 1)).filter((msg) => msg.seq <= last.seq);
+      // A replica that lags gives nothing new; the leader knows.
+      const next = more.length > 0 ? more : [(await this.#next(stream, subject, have + 1)) ?? last];
+      found.push(...next);
+      have = next.at(-1)?.seq ?? last.seq;
+    }
+    return found.map((msg) => entryOf(msg, subject));
+  }
+
+  async append(run: RunRef, entry: LogEntry, expectedLast: number): Promise<Result<number, 'conflict'>> {
+    const subject = logSubject(run.workflow, run.runId);
+    const data = encoder.encode(JSON.stringify(entry));
+    assertPayload(this.#nc, data, `the log entry of run ${run.runId}`);
+    const headers = { [HEADERS.expectedLastSubjectSequence]: String(expectedLast) };
+    const outcome = await this.#publisher.publish(subject, data, headers);
+    if (outcome.kind === 'stored') return ok(outcome.seq);
+    if (outcome.kind === 'refused' && WRONG_LAST_SEQUENCE.has(outcome.code)) return err('conflict');
+    if (outcome.kind === 'unknown') {
+      const stored = await this.#next(workflowStream(run.workflow), subject, expectedLast + 1);
+      if (stored !== null) return entryOf(stored, subject).cause === entry.cause ? ok(stored.seq) : err('conflict');
+    }
+    return ok(expectStored(outcome, subject).seq);
+  }
+
+  async inputsBetween(run: RunRef, after: number, before: number): Promise<readonly StoredInput[]> {
+    const subject = inputSubject(run.workflow, run.runId);
+    const found: StoredInput[] = [];
+    let seq = after + 1;
+    while (seq < before) {
+      const msg = await this.#next(workflowStream(run.workflow), subject, seq);
+      if (msg === null || msg.seq >= before) break;
+      found.push({ run, seq: msg.seq, at: msg.time.getTime(), data: msg.data, headers: plainHeaders(msg.header) });
+      seq = msg.seq + 1;
+    }
+    return found;
+  }
+
+  async send(run: RunRef, body: InputBody, options: SendOptions): Promise<{ seq: number; duplicate: boolean }> {
+    const subject = inputSubject(run.workflow, run.runId);
+    const data = encoder.encode(JSON.stringify(body));
+    assertPayload(this.#nc, data, `the ${body.kind} input of run ${run.runId}`);
+    const headers = { ...options.headers, [HEADERS.msgId]: options.msgId };
+    const stored = expectStored(await this.#publisher.publish(subject, data, headers), subject);
+    return { seq: stored.seq, duplicate: stored.duplicate };
+  }
+
+  async consume(
+    workflow: string,
+    handle: (delivery: InputDelivery) => Promise<void>,
+    options: { readonly maxInFlight?: number } = {},
+  ): Promise<Consumption> {
+    const stream = workflowStream(workflow);
+    const chain = new DeliveryChain();
+    let lastAsked = 0;
+    const askFloor = (): void => {
+      if (!chain.wantsFloor || Date.now() - lastAsked < FLOOR_EVERY_MS) return;
+      lastAsked = Date.now();
+      const askedAt = chain.ownSince;
+      this.#jsm.consumers.info(stream, CONTROLLER_CONSUMER).then(
+        (info) => chain.settle(info.ack_floor.stream_seq, askedAt),
+        () => undefined, // only an optimisation: without it there are more look-ups
+      );
+    };
+    const { report } = this.#options;
+    return consumeDurable({
+      js: this.#door.js,
+      stream,
+      consumer: CONTROLLER_CONSUMER,
+      maxInFlight: options.maxInFlight ?? this.#options.maxInFlight ?? 256,
+      onBind: () => chain.reset(),
+      handle: (msg) => {
+        const { deliverySequence, streamSequence, deliveryCount } = msg.info;
+        const contiguous = chain.observe({
+          deliverySeq: deliverySequence,
+          seq: streamSequence,
+          deliveries: deliveryCount,
+        });
+        askFloor();
+        return handle(deliveryOf(msg, contiguous, chain.ownSince));
+      },
+      ...(report === undefined ? {} : { report }),
+    });
+  }
+
+  async runIds(workflow: string): Promise<readonly string[]> {
+    try {
+      const info = await this.#jsm.streams.info(workflowStream(workflow), { subjects_filter: allLogs(workflow) });
+      return Object.keys(info.state.subjects ?? {}).flatMap((subject) => parseRunSubject(subject)?.runId ?? []);
+    } catch (error) {
+      if (isApiError(error, STREAM_MISSING)) return [];
+      throw natsError(`read the runs of workflow ${workflow}`, error);
+    }
+  }
+
+  /** First message of the subject at or after the sequence, as the leader knows it. */
+  #next(stream: string, subject: string, seq: number): Promise<StoredMsg | null> {
+    return this.#get(stream, { next_by_subj: subject, seq });
+  }
+
+  async #get(
+    stream: string,
+    query: { last_by_subj: string } | { next_by_subj: string; seq: number },
+  ): Promise<StoredMsg | null> {
+    try {
+      // The library's type of this request leaves out `next_by_subj`, which the server takes together with `seq`.
+      return await this.#jsm.streams.getMessage(stream, query);
+    } catch (error) {
+      if (isApiError(error, NO_MESSAGE)) return null;
+      throw natsError(`read ${stream}`, error);
+    }
+  }
+
+  async #direct(stream: string, subject: string, seq: number): Promise<StoredMsg[]> {
+    const found: StoredMsg[] = [];
+    try {
+      const batch = await this.#jsm.direct.getBatch(stream, { seq, batch: BATCH, next_by_subj: subject });
+      for await (const msg of batch) found.push(msg);
+    } catch {
+      // Direct gets only make it fast; the caller fills every gap from the leader.
+    }
+    return found;
+  }
+}
+
+function entryOf(msg: StoredMsg, subject: string): StoredEntry {
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(msg.data));
+  } catch (cause) {
+    throw new MillraceError('MR_JOURNAL_CORRUPT', `entry ${msg.seq} of ${subject} is not JSON`, {
+      hint: 'somebody else wrote to this log; restrict publishing on wf.*.log.* to controllers',
+      cause,
+    });
+  }
+  return { ...upcastEntry(value), seq: msg.seq };
+}
+
+function deliveryOf(msg: JsMsg, contiguous: boolean, ownSince: number): InputDelivery {
+  const run = parseRunSubject(msg.subject);
+  return {
+    run: { workflow: run?.workflow ?? '', runId: run?.runId ?? '' },
+    seq: msg.info.streamSequence,
+    // Whole milliseconds of the server's time, cut as a stored message's time is: both must be the same "now".
+    at: Number(msg.timestampNanos / 1_000_000n),
+    data: msg.data,
+    headers: plainHeaders(msg.headers),
+    deliveries: msg.info.deliveryCount,
+    contiguous,
+    ownSince,
+    ack: () => msg.ack(),
+    nak: (delayMs) => msg.nak(delayMs),
+    term: (reason) => msg.term(reason),
+  };
+}
+
+function isApiError(error: unknown, code: number): boolean {
+  return error instanceof JetStreamApiError && error.code === code;
+}
+
+function natsError(what: string, cause: unknown): MillraceError {
+  return new MillraceError('MR_NATS', `could not ${what}: ${messageOf(cause)}`, {
+    hint: 'check that JetStream is healthy with `millrace doctor`',
+    cause,
+  });
+}

@@ -1,0 +1,4 @@
+export { type ManualClock, manualClock } from './clock.ts';
+export { type NatsKit, withNats } from './nats.ts';
+export { Collector, deferred, waitFor } from './wait.ts';
+export { define, PATIENT, workerStep } from './workflows.ts';

@@ -16,6 +16,7 @@ import type { TaskDelivery, Timers } from './types.ts';
 const EXPIRES_MS = 30_000;
 const HEARTBEAT_MS = 5_000;
 const AGAIN_MS = 500;
+const WITHDRAW_MS = 1_000;
 const NANOS = 1_000_000;
 
 export interface PullOptions {
@@ -67,16 +68,18 @@ export class Pull {
     });
   }
 
-  /** Stops asking; a message that still comes is given back. */
-  stop(): void {
+  /**
+   * Stops asking and withdraws what was asked for: as long as the server knows a request of ours, it would hand us
+   * again what we give back. What is on its way already is given back. Waits for the server, but not for one that is away.
+   */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
     this.#stopped = true;
     this.#stopWatch();
-  }
-
-  /** Forgets the subscription; call it when the attempts have ended. */
-  close(): void {
-    this.stop();
-    this.#subscription?.unsubscribe();
+    const away = new Promise<void>((resolve) => {
+      this.#options.timers.after(WITHDRAW_MS, resolve);
+    });
+    await Promise.race([this.#subscription?.drain().catch(() => undefined), away]);
   }
 
   #request(): void {

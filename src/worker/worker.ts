@@ -170,10 +170,9 @@ class NatsWorker implements Worker {
   }
 
   async #drain(): Promise<void> {
-    for (const { pull } of this.#lanes) pull.stop();
+    await Promise.all(this.#lanes.map(({ pull }) => pull.stop()));
     await Promise.all(this.#lanes.map(({ runner }) => runner.drain(this.#options.drainMs ?? DEFAULTS.drainMs)));
     this.#stopped = true;
-    for (const { pull } of this.#lanes) pull.close();
     this.#cancels?.unsubscribe();
     await this.#http?.close();
     await this.#telemetry.tracer.flush();

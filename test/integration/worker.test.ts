@@ -1,0 +1,345 @@
+/** The worker on a real server: durable consumers, results before acknowledgements, cancel, restarts, drain. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { headers } from 'nats';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
+import { type ServerHandle, startNats } from '../../ops/stack/index.ts';
+import { connectNats, type NatsDoor } from '../../src/drivers/index.ts';
+import { type InputBody, inputBodySchema, systemAssets, type TaskMessage } from '../../src/engine/index.ts';
+import { cancelSubject, inputSubject, STREAMS, taskConsumer, taskSubject } from '../../src/kernel/index.ts';
+import { ensureAssets } from '../../src/manifests/index.ts';
+import { createWorker, NonRetryableError, type Worker, type WorkerOptions } from '../../src/worker/index.ts';
+
+const WORKFLOW = 'probe';
+let dir: string;
+let nats: ServerHandle;
+let door: NatsDoor;
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'millrace-worker-'));
+  nats = await startNats({ dir });
+  door = await connectNats({ url: nats.url, name: 'worker-test' });
+  await ensureAssets(door.nc, systemAssets());
+  await door.jsm.streams.add({ name: `WF_${WORKFLOW}`, subjects: [`wf.${WORKFLOW}.>`] });
+});
+
+afterAll(async () => {
+  await door?.close();
+  await nats?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** Each test has a handler name and a run of its own, so that none sees another's messages. */
+let counter = 0;
+const fresh = (): { readonly handler: string; readonly runId: string } => {
+  counter++;
+  return { handler: `probe.h${counter}`, runId: `run${counter}` };
+};
+
+function make(options: Partial<WorkerOptions> = {}): Worker {
+  const worker = createWorker({ nats: nats.url, name: 'w1', handleSignals: false, drainMs: 2_000, ...options });
+  onTestFinished(() => worker.drain());
+  return worker;
+}
+
+async function publishTask(handler: string, runId: string, change: Partial<TaskMessage> = {}): Promise<void> {
+  const task: TaskMessage = {
+    v: 1,
+    workflow: WORKFLOW,
+    runId,
+    step: 's',
+    attempt: 1,
+    handler,
+    input: { n: 1 },
+    idempotencyKey: `${runId}/s`,
+    ...change,
+  };
+  const hdrs = headers();
+  hdrs.set('traceparent', `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`);
+  const msgID = `task:${runId}:${task.step}:${task.attempt}`;
+  await door.js.publish(taskSubject('default', handler), JSON.stringify(task), { msgID, headers: hdrs });
+}
+
+interface Report {
+  readonly id: string;
+  readonly body: InputBody;
+}
+
+/** The first `count` inputs of the run, as they come. */
+async function reports(runId: string, count: number): Promise<readonly Report[]> {
+  const consumer = await door.js.consumers.get(`WF_${WORKFLOW}`, { filter_subjects: inputSubject(WORKFLOW, runId) });
+  const found: Report[] = [];
+  for await (const msg of await consumer.consume()) {
+    found.push({ id: msg.headers?.get('Nats-Msg-Id') ?? '', body: inputBodySchema.parse(msg.json()) });
+    if (found.length >= count) break;
+  }
+  return found;
+}
+
+/** Resolves when all tasks of the handler are acknowledged: an event (the advisory of the ack) would need more rights. */
+async function allAcknowledged(handler: string): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const info = await door.jsm.consumers.info(STREAMS.tasks, taskConsumer('default', handler));
+    if (info.num_pending === 0 && info.num_ack_pending === 0) return;
+    if (Date.now() > deadline) throw new Error(`${info.num_pending} + ${info.num_ack_pending} tasks are left`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const numbers = { input: z.object({ n: z.number() }), output: z.object({ doubled: z.number() }) };
+const doubled = ({ n }: { n: number }) => ({ doubled: n * 2 });
+
+describe('a worker', () => {
+  it('given a task: start and result are stored under their ids, the task is gone', async () => {
+    const { handler, runId } = fresh();
+    const worker = make().handle(handler, numbers, doubled);
+    await worker.start();
+    await publishTask(handler, runId, { input: { n: 4 } });
+    expect(await reports(runId, 2)).toEqual([
+      { id: `started:${runId}:s:1`, body: { v: 1, kind: 'task.started', step: 's', attempt: 1, worker: 'w1' } },
+      {
+        id: `result:${runId}:s:1`,
+        body: { v: 1, kind: 'task.succeeded', step: 's', attempt: 1, output: { doubled: 8 } },
+      },
+    ]);
+    await allAcknowledged(handler);
+  });
+
+  it('given tasks before it starts: they wait for it in the stream', async () => {
+    const { handler, runId } = fresh();
+    await publishTask(handler, runId);
+    await make().handle(handler, numbers, doubled).start();
+    expect((await reports(runId, 2)).map(({ body }) => body.kind)).toEqual(['task.started', 'task.succeeded']);
+  });
+
+  it('given a handler that fails: retryable and not, as thrown', async () => {
+    const { handler, runId } = fresh();
+    const worker = make().handle(handler, { ...numbers, output: z.never() }, ({ n }) => {
+      throw n === 1 ? new Error('again') : new NonRetryableError('never');
+    });
+    await worker.start();
+    await publishTask(handler, runId, { step: 'a', input: { n: 1 } });
+    await publishTask(handler, runId, { step: 'b', input: { n: 2 } });
+    const results = (await reports(runId, 4)).flatMap(({ body }) => (body.kind === 'task.failed' ? [body] : []));
+    const byStep = results.map(({ step, error }) => [step, error.message, error.retryable]).sort();
+    expect(byStep).toEqual([
+      ['a', 'again', true],
+      ['b', 'never', false],
+    ]);
+  });
+
+  it('given an output beyond what the server takes: a failure that says so', async () => {
+    const { handler, runId } = fresh();
+    const worker = make().handle(handler, { ...numbers, output: z.string() }, () => 'x'.repeat(2_000_000));
+    await worker.start();
+    await publishTask(handler, runId);
+    const last = (await reports(runId, 2)).at(-1)?.body;
+    expect(last).toMatchObject({ kind: 'task.failed', error: { code: 'MR_PAYLOAD_TOO_LARGE', retryable: false } });
+  });
+
+  it('given a message that is no task: a dead letter, and off the queue', async () => {
+    const { handler } = fresh();
+    await make().handle(handler, numbers, doubled).start();
+    const { seq } = await door.js.publish(taskSubject('default', handler), 'hello');
+    const letters = await door.js.consumers.get(STREAMS.dead, { filter_subjects: `dead.task.unknown.MR_TASKS-${seq}` });
+    const letter = await letters.next({ expires: 10_000 });
+    expect([letter?.string(), letter?.headers?.get('Millrace-Code')]).toEqual(['hello', 'MR_NOT_JSON']);
+    expect(letter?.headers?.get('Millrace-Origin-Subject')).toBe(taskSubject('default', handler));
+    await allAcknowledged(handler);
+  });
+
+  it("given a cancel: the attempt's signal aborts", async () => {
+    const { handler, runId } = fresh();
+    const worker = make().handle(
+      handler,
+      numbers,
+      (_, ctx) =>
+        new Promise((_resolve, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason))),
+    );
+    await worker.start();
+    await publishTask(handler, runId);
+    await reports(runId, 1);
+    const cancel = { v: 1, workflow: WORKFLOW, runId, step: 's', attempt: 1, reason: 'enough' };
+    door.nc.publish(cancelSubject(WORKFLOW, runId), JSON.stringify(cancel));
+    expect((await reports(runId, 2)).at(-1)?.body).toMatchObject({
+      kind: 'task.failed',
+      error: { code: 'MR_CANCELLED', message: 'enough' },
+    });
+  });
+
+  it('given more tasks than its concurrency: never more at once, and all are done', async () => {
+    const { handler, runId } = fresh();
+    let now = 0;
+    let most = 0;
+    const worker = make().handle(handler, { ...numbers, concurrency: 3 }, async ({ n }) => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setImmediate(resolve));
+      now--;
+      return { doubled: n };
+    });
+    await worker.start();
+    await Promise.all(Array.from({ length: 200 }, (_, i) => publishTask(handler, runId, { step: `s${i}` })));
+    await reports(runId, 400);
+    await allAcknowledged(handler);
+    expect(most).toBe(3);
+  });
+
+  it('given a handler slower than the ack wait: kept alive, run once', async () => {
+    const { handler, runId } = fresh();
+    let runs = 0;
+    const worker = make().handle(handler, { ...numbers, ackWaitMs: 300 }, async ({ n }) => {
+      runs++;
+      await new Promise((resolve) => setTimeout(resolve, 1_200)); // four ack waits: the time itself is the case
+      return { doubled: n };
+    });
+    await worker.start();
+    await publishTask(handler, runId);
+    await reports(runId, 2);
+    await allAcknowledged(handler);
+    expect(runs).toBe(1);
+  });
+
+  it('given a worker that goes away without a word: another one gets the task after the ack wait', async () => {
+    const { handler, runId } = fresh();
+    const options = { ...numbers, ackWaitMs: 500 };
+    // A pull by hand stands for the process that died: it took the task and says nothing more.
+    await make({ name: 'first' })
+      .handle(handler, options, doubled)
+      .start()
+      .then(() => undefined);
+    const lost = await connectNats({ url: nats.url, name: 'lost' });
+    onTestFinished(() => lost.close());
+    const other = fresh();
+    const stuck = createWorker({ nats: lost, name: 'stuck', handleSignals: false });
+    let taken: () => void = () => undefined;
+    const took = new Promise<void>((resolve) => (taken = resolve));
+    stuck.handle(other.handler, options, () => {
+      taken();
+      return new Promise(() => undefined);
+    });
+    await stuck.start();
+    await publishTask(other.handler, other.runId);
+    await took;
+    await lost.nc.close(); // its heartbeats go nowhere now
+    await make({ name: 'second' }).handle(other.handler, options, doubled).start();
+    const bodies = (await reports(other.runId, 2)).map(({ body }) => body);
+    expect(bodies[0]).toMatchObject({ kind: 'task.started', worker: 'stuck' });
+    expect(bodies[1]).toMatchObject({ kind: 'task.succeeded' });
+    expect(runId).not.toBe(other.runId);
+  });
+
+  it('given a drain: what runs is finished and reported, the next task waits for another worker', async () => {
+    const { handler, runId } = fresh();
+    let release: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    let begun: () => void = () => undefined;
+    const running = new Promise<void>((resolve) => (begun = resolve));
+    const worker = make().handle(handler, { ...numbers, concurrency: 1 }, async ({ n }) => {
+      begun();
+      await gate;
+      return { doubled: n };
+    });
+    await worker.start();
+    await publishTask(handler, runId, { step: 'a' });
+    await running;
+    const drained = worker.drain();
+    await publishTask(handler, runId, { step: 'b' });
+    release();
+    await drained;
+    const done = (await reports(runId, 2)).map(({ id }) => id);
+    expect(done).toEqual([`started:${runId}:a:1`, `result:${runId}:a:1`]);
+    await make({ name: 'w2' }).handle(handler, numbers, doubled).start();
+    expect((await reports(runId, 4)).at(-1)?.id).toBe(`result:${runId}:b:1`);
+  });
+
+  it("given an attempt past the drain's deadline: given back at once, another worker finishes it", async () => {
+    const { handler, runId } = fresh();
+    let begun: () => void = () => undefined;
+    const running = new Promise<void>((resolve) => (begun = resolve));
+    const worker = make({ drainMs: 100 }).handle(handler, numbers, () => {
+      begun();
+      return new Promise(() => undefined);
+    });
+    await worker.start();
+    await publishTask(handler, runId);
+    await running;
+    await worker.drain();
+    await make({ name: 'w2' }).handle(handler, numbers, doubled).start();
+    // Well inside the ack wait of 30 s: the task was handed back, not timed out.
+    expect((await reports(runId, 2)).at(-1)?.body).toMatchObject({ kind: 'task.succeeded' });
+  });
+
+  it('given a consumer that is deleted under it: made again, and work goes on', async () => {
+    const { handler, runId } = fresh();
+    await make().handle(handler, numbers, doubled).start();
+    await publishTask(handler, runId, { step: 'a' });
+    await reports(runId, 2);
+    await allAcknowledged(handler);
+    await door.jsm.consumers.delete(STREAMS.tasks, taskConsumer('default', handler));
+    await publishTask(handler, runId, { step: 'b' });
+    expect((await reports(runId, 4)).at(-1)?.id).toBe(`result:${runId}:b:1`);
+  });
+
+  it('given health checks: ready while it takes tasks, not any more while it drains', async () => {
+    const { handler, runId } = fresh();
+    let release: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    const worker = make({ http: { port: 0 } }).handle(handler, numbers, async () => {
+      await gate;
+      return { doubled: 1 };
+    });
+    await worker.start();
+    const ready = async () => (await fetch(`${worker.httpUrl}/readyz`)).status;
+    await publishTask(handler, runId);
+    await reports(runId, 1);
+    expect(await ready()).toBe(200);
+    const drained = worker.drain();
+    expect(await ready()).toBe(503);
+    release();
+    await drained;
+  });
+
+  // Last: it restarts the server that all tests share.
+  it('given a server that restarts while an attempt runs: the result is stored once, and work goes on', async () => {
+    const { handler, runId } = fresh();
+    let release: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    let runs = 0;
+    const worker = make().handle(handler, numbers, async ({ n }) => {
+      runs++;
+      if (n === 1) await gate;
+      return { doubled: n };
+    });
+    await worker.start();
+    await publishTask(handler, runId, { step: 'a', input: { n: 1 } });
+    await reports(runId, 1);
+    await nats.kill();
+    release();
+    await nats.restart();
+    // The test's own requests must not fall into the reconnect; the worker's do.
+    await door.close();
+    door = await connectNats({ url: nats.url, name: 'worker-test' });
+    expect((await reports(runId, 2)).at(-1)?.id).toBe(`result:${runId}:a:1`);
+    await publishTask(handler, runId, { step: 'b', input: { n: 2 } });
+    const all = await reports(runId, 4);
+    expect(all.at(-1)?.id).toBe(`result:${runId}:b:1`);
+    await allAcknowledged(handler);
+    expect(runs).toBe(2);
+  });
+});
+
+describe('a worker that cannot start', () => {
+  it('given no task stream: says what to do', async () => {
+    const own = mkdtempSync(join(tmpdir(), 'millrace-worker-'));
+    const bare = await startNats({ dir: own });
+    onTestFinished(async () => {
+      await bare.stop();
+      rmSync(own, { recursive: true, force: true });
+    });
+    const worker = createWorker({ nats: bare.url, handleSignals: false }).handle('x', numbers, doubled);
+    await expect(worker.start()).rejects.toMatchObject({ code: 'MR_NATS', hint: expect.stringContaining('apply') });
+  });
+});

@@ -1,0 +1,119 @@
+/** One line per run, projected from its log entry by entry without keeping payloads: what a listing needs. Pure. */
+import type { RunRef, RunStatus, StoredEntry, Transition } from '../engine/index.ts';
+
+export interface RunSummary extends RunRef {
+  readonly status: RunStatus;
+  readonly digest: string;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** Time of the latest entry. */
+  readonly updatedAt: number;
+  /** Where the message that started it is stored: `<stream>#<sequence>`. */
+  readonly origin?: string;
+  readonly by?: string;
+  readonly stepsCompleted: number;
+  readonly stepsSkipped: number;
+  /** Steps begun and not ended, by name. */
+  readonly open: readonly string[];
+  /** Attempts that failed or were lost. */
+  readonly failures: number;
+  /** How often it was retried by hand. */
+  readonly retries: number;
+  readonly failedStep?: string;
+  /** Code and message of the failure, or the reason of the cancel. */
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly lastEntry: number;
+}
+
+function empty(run: RunRef, at: number): RunSummary {
+  return {
+    ...run,
+    status: 'new',
+    digest: '',
+    updatedAt: at,
+    stepsCompleted: 0,
+    stepsSkipped: 0,
+    open: [],
+    failures: 0,
+    retries: 0,
+    lastEntry: 0,
+  };
+}
+
+const opened = (s: RunSummary, step: string): RunSummary =>
+  s.open.includes(step) ? s : { ...s, open: [...s.open, step] };
+const closed = (s: RunSummary, step: string): RunSummary => ({ ...s, open: s.open.filter((name) => name !== step) });
+
+function ended(s: RunSummary, status: RunStatus, at: number, error?: RunSummary['error'], step?: string): RunSummary {
+  return {
+    ...s,
+    status,
+    endedAt: at,
+    open: [],
+    ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+    ...(step === undefined ? {} : { failedStep: step }),
+  };
+}
+
+function retried(s: RunSummary): RunSummary {
+  const { endedAt: _ended, error: _error, failedStep: _step, ...rest } = s;
+  return { ...rest, status: 'running', retries: s.retries + 1 };
+}
+
+function apply(s: RunSummary, t: Transition, at: number): RunSummary {
+  switch (t.type) {
+    case 'RunStarted':
+      return {
+        ...s,
+        status: 'running',
+        digest: t.digest,
+        startedAt: at,
+        ...(t.source === undefined ? {} : { origin: `${t.source.stream}#${t.source.sequence}` }),
+        ...(t.by === undefined ? {} : { by: t.by }),
+      };
+    case 'StepScheduled':
+    case 'SleepStarted':
+    case 'SignalAwaited':
+      return opened(s, t.step);
+    case 'StepRetryScheduled':
+      return { ...s, failures: s.failures + 1 };
+    case 'StepCompleted':
+      return closed({ ...s, stepsCompleted: s.stepsCompleted + 1 }, t.step);
+    case 'StepFailed':
+      return closed({ ...s, failures: s.failures + 1 }, t.step);
+    case 'StepSkipped':
+      return { ...s, stepsSkipped: s.stepsSkipped + 1 };
+    case 'StepCancelled':
+      return closed(s, t.step);
+    case 'RunCompleted':
+      return ended(s, 'completed', at);
+    case 'RunFailed':
+      return ended(s, 'failed', at, t.error, t.step);
+    case 'RunCancelled':
+      return ended(s, 'cancelled', at, { code: 'MR_CANCELLED', message: t.reason });
+    case 'RunRetried':
+      return retried(s);
+    default:
+      return s;
+  }
+}
+
+/** The summary after one more entry. */
+export function summarize(before: RunSummary | undefined, run: RunRef, entry: StoredEntry): RunSummary {
+  const start = before ?? empty(run, entry.at);
+  const after = entry.transitions.reduce((s, t) => apply(s, t, entry.at), start);
+  return { ...after, updatedAt: entry.at, lastEntry: entry.seq };
+}
+
+/** What of the listing is wanted. */
+export interface RunFilter {
+  readonly status?: RunStatus | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** Newest start first. */
+export function selectRuns(all: Iterable<RunSummary>, filter: RunFilter = {}): readonly RunSummary[] {
+  const wanted = [...all].filter((run) => filter.status === undefined || run.status === filter.status);
+  wanted.sort((a, b) => (b.startedAt ?? b.updatedAt) - (a.startedAt ?? a.updatedAt) || b.lastEntry - a.lastEntry);
+  return filter.limit === undefined ? wanted : wanted.slice(0, filter.limit);
+}

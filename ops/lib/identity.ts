@@ -22,7 +22,9 @@ function linuxStartMark(pid: number): string | undefined {
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const state = fields[0];
     const ticks = fields[19];
-    if (ticks === undefined || state === 'Z' || state === 'X') return undefined;
+    // A zombie with threads left is still dying: its ports and files are not yet given back.
+    const isZombie = state === 'Z' && Number(fields[17]) <= 1;
+    if (ticks === undefined || isZombie || state === 'X') return undefined;
     // Ticks count from boot, so the boot belongs to the mark.
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').slice(0, 8)}:${ticks}`;
   } catch {

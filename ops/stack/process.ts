@@ -30,8 +30,8 @@ export interface RunningProcess {
   readonly logFile: string;
   /** Where this start's own lines begin in the log, so that an error never quotes an earlier life. */
   readonly logStart: number;
-  /** How the child ended; only known for our own children. */
-  readonly exit: () => string | undefined;
+  /** How the child ended; never known for a process that is not our child. */
+  readonly ended: Promise<string>;
 }
 
 const attached = new Set<number>();
@@ -60,9 +60,8 @@ export function launch(spec: ProcessSpec): Promise<RunningProcess> {
 
 function track(child: ChildProcess, spec: ProcessSpec, logFile: string, logStart: number): RunningProcess {
   const pid = child.pid ?? -1;
-  let ended: string | undefined;
-  child.once('exit', (code, signal) => {
-    ended = signal === null ? `exit code ${code}` : `signal ${signal}`;
+  const ended = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
   });
   if (spec.detached) {
     child.unref();
@@ -71,7 +70,7 @@ function track(child: ChildProcess, spec: ProcessSpec, logFile: string, logStart
     hookOnce();
   }
   const identity = identityOf(pid) ?? { pid, started: 'gone' };
-  return { identity, logFile, logStart, exit: () => ended };
+  return { identity, logFile, logStart, ended };
 }
 
 /** The kernel ends the child with us, even after kill -9: setpriv asks it to and then becomes the child. */

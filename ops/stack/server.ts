@@ -54,7 +54,7 @@ export async function startServer(spec: ServerSpec): Promise<ServerHandle> {
 
 /** A handle on a server that an earlier process of ours started, so that it can be used, stopped and restarted. */
 export function attachServer(spec: ServerSpec, identity: ProcessIdentity, logFile: string): ServerHandle {
-  return new Handle(spec, { identity, logFile, logStart: 0, exit: () => undefined });
+  return new Handle(spec, { identity, logFile, logStart: 0, ended: new Promise(() => undefined) });
 }
 
 class Handle implements ServerHandle {
@@ -120,6 +120,7 @@ class Handle implements ServerHandle {
 
   async restart(): Promise<void> {
     if (this.alive()) await this.stop();
+    await portsGivenBack(this.#spec);
     this.#running = await startAndWait(this.#spec);
     for (const listener of this.#listeners) listener();
   }
@@ -150,6 +151,16 @@ async function startAndWait(spec: ServerSpec): Promise<RunningProcess> {
   }
 }
 
+/** Where the end of a process is seen by `ps` alone, its ports may outlive it by a moment. */
+async function portsGivenBack(spec: ServerSpec): Promise<void> {
+  const until = Date.now() + 3_000;
+  while (Date.now() < until) {
+    const free = await Promise.all(Object.values(spec.ports).map((port) => isPortFree(port)));
+    if (free.every(Boolean)) return;
+    await pause(20);
+  }
+}
+
 async function checkPorts(spec: ServerSpec): Promise<void> {
   for (const [key, port] of Object.entries(spec.ports)) {
     if (!(await isPortFree(port))) throw portInUse(spec.name, port, spec.portVariables?.[key]);
@@ -159,7 +170,9 @@ async function checkPorts(spec: ServerSpec): Promise<void> {
 async function startFailure(spec: ServerSpec, running: RunningProcess): Promise<OpsError> {
   const tail = logTail(running.logFile, running.logStart);
   signalGroup(running.identity.pid, 'SIGKILL');
-  const message = `${spec.name} ended while starting (${running.exit() ?? 'gone'}). Its last lines:\n${tail}`;
+  // The kernel knows before Node's event says so.
+  const how = await Promise.race([running.ended, pause(1_000, 'gone')]);
+  const message = `${spec.name} ended while starting (${how}). Its last lines:\n${tail}`;
   const error = new OpsError('MR_SERVER_START', message);
   // It may have lost a race for a port that was free when we looked.
   for (const [key, port] of Object.entries(spec.ports)) {

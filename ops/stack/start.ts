@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type JaegerOptions, jaegerSpec } from './jaeger.ts';
 import { httpOk } from './ready.ts';
 import { type ServerHandle, startOnFreePorts, startServer } from './server.ts';
@@ -10,20 +11,31 @@ import {
   redisSpec,
 } from './servers.ts';
 
+/** Servers run in their own folder, where a relative path would mean something else. */
+function inPlace<T extends { readonly dir: string }>(options: T): T {
+  return { ...options, dir: resolve(options.dir) };
+}
+
 export function startNats(options: NatsOptions): Promise<ServerHandle> {
-  return startOnFreePorts(() => natsSpec(options), options.port !== undefined || options.httpPort !== undefined);
+  return startOnFreePorts(
+    () => natsSpec(inPlace(options)),
+    options.port !== undefined || options.httpPort !== undefined,
+  );
 }
 
 export function startRedis(options: RedisOptions): Promise<ServerHandle> {
-  return startOnFreePorts(() => redisSpec(options), options.port !== undefined);
+  return startOnFreePorts(() => redisSpec(inPlace(options)), options.port !== undefined);
 }
 
 export function startPrefect(options: PrefectOptions): Promise<ServerHandle> {
-  return startOnFreePorts(() => prefectSpec(options), options.port !== undefined);
+  return startOnFreePorts(() => prefectSpec(inPlace(options)), options.port !== undefined);
 }
 
 export function startJaeger(options: JaegerOptions): Promise<ServerHandle> {
-  return startOnFreePorts(() => jaegerSpec(options), options.queryPort !== undefined || options.otlpPort !== undefined);
+  return startOnFreePorts(
+    () => jaegerSpec(inPlace(options)),
+    options.queryPort !== undefined || options.otlpPort !== undefined,
+  );
 }
 
 export interface ProcessOptions {
@@ -49,7 +61,7 @@ export function startProcess(options: ProcessOptions): Promise<ServerHandle> {
     command: options.command,
     args: options.args ?? [],
     env: options.env ?? {},
-    dir: options.dir,
+    dir: resolve(options.dir),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     detached: options.detached ?? false,
     url: readyUrl === undefined ? '' : new URL(readyUrl).origin,

@@ -11,6 +11,7 @@ import { type InputBody, inputBodySchema, systemAssets, type TaskMessage } from 
 import { cancelSubject, inputSubject, STREAMS, taskConsumer, taskSubject } from '../../src/kernel/index.ts';
 import { ensureAssets } from '../../src/manifests/index.ts';
 import { createWorker, NonRetryableError, type Worker, type WorkerOptions } from '../../src/worker/index.ts';
+import { Collector, waitFor } from '../kit/index.ts';
 
 const WORKFLOW = 'probe';
 let dir: string;
@@ -78,16 +79,12 @@ async function reports(runId: string, count: number): Promise<readonly Report[]>
   return found;
 }
 
-/** Resolves when all tasks of the handler are acknowledged: an event (the advisory of the ack) would need more rights. */
-async function allAcknowledged(handler: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
+/** Resolves when all tasks of the handler are acknowledged. */
+const allAcknowledged = (handler: string): Promise<true> =>
+  waitFor(`the tasks of ${handler} to be acknowledged`, async () => {
     const info = await door.jsm.consumers.info(STREAMS.tasks, taskConsumer('default', handler));
-    if (info.num_pending === 0 && info.num_ack_pending === 0) return;
-    if (Date.now() > deadline) throw new Error(`${info.num_pending} + ${info.num_ack_pending} tasks are left`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+    return info.num_pending === 0 && info.num_ack_pending === 0;
+  });
 
 const numbers = { input: z.object({ n: z.number() }), output: z.object({ doubled: z.number() }) };
 const doubled = ({ n }: { n: number }) => ({ doubled: n * 2 });
@@ -190,9 +187,15 @@ describe('a worker', () => {
   it('given a handler slower than the ack wait: kept alive, run once', async () => {
     const { handler, runId } = fresh();
     let runs = 0;
+    const signs = new Collector<string>();
+    const watch = door.nc.subscribe(`$JS.ACK.*.*.${STREAMS.tasks}.${taskConsumer('default', handler)}.>`, {
+      callback: (_error, msg) => signs.add(msg.string()),
+    });
+    onTestFinished(() => watch.unsubscribe());
     const worker = make().handle(handler, { ...numbers, ackWaitMs: 300 }, async ({ n }) => {
       runs++;
-      await new Promise((resolve) => setTimeout(resolve, 1_200)); // four ack waits: the time itself is the case
+      // Three signs of life to an ack wait: twelve are four ack waits.
+      await signs.until('12 signs of life', (seen) => seen.filter((sign) => sign === '+WPI').length >= 12);
       return { doubled: n };
     });
     await worker.start();

@@ -14,7 +14,7 @@ import type { Finding, LintContext, Manifest, StreamManifest, WorkflowManifest }
 import { suggest } from './nearest.ts';
 import { normalizeStream, normalizeWorkflow } from './normalize.ts';
 import { isAcceptable, type Problem, sortProblems } from './problem.ts';
-import { API_VERSION, KINDS, streamSchema, workflowSchema } from './schema.ts';
+import { API_VERSION, expectationOf, KINDS, streamSchema, workflowSchema } from './schema.ts';
 import { type FieldPath, parseSource, type SourceDocument, type SourceFile } from './source.ts';
 
 export interface CheckOptions {
@@ -40,21 +40,34 @@ interface Read {
   readonly located: readonly Located[];
 }
 
-/** The value without what the schema refused, so that the rules can still judge the rest. */
+/** What stands in for a refused value while the rules judge the rest; undefined: it is left out. */
+function standIn(issue: z.core.$ZodIssue): string | undefined {
+  const own = expectationOf(issue.message)?.placeholder;
+  if (own !== undefined || issue.code !== 'invalid_union') return own;
+  return issue.errors
+    .flat()
+    .map(standIn)
+    .find((placeholder) => placeholder !== undefined);
+}
+
+/** The value without what the schema refused. */
 function pruned(value: unknown, issues: readonly z.core.$ZodIssue[]): unknown {
   const copy: unknown = structuredClone(value);
-  const remove = (path: readonly PropertyKey[]): void => {
+  const replace = (path: readonly PropertyKey[], by: string | undefined): void => {
     let at: unknown = copy;
     for (const part of path.slice(0, -1)) {
       if (Array.isArray(at)) at = at[Number(part)];
       else if (isObject(at)) at = at[String(part)];
     }
     const last = path.at(-1);
-    if (isObject(at) && last !== undefined) delete at[String(last)];
+    if (last === undefined) return;
+    if (Array.isArray(at) && by !== undefined) at[Number(last)] = by;
+    else if (isObject(at) && by !== undefined) at[String(last)] = by;
+    else if (isObject(at)) delete at[String(last)];
   };
   for (const issue of issues) {
-    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) remove([...issue.path, key]);
-    else remove(issue.path);
+    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) replace([...issue.path, key], undefined);
+    else replace(issue.path, standIn(issue));
   }
   return copy;
 }

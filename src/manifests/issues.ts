@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { isObject } from '../kernel/index.ts';
 import { suggest } from './nearest.ts';
 import type { Problem } from './problem.ts';
-import { fieldsAt } from './schema.ts';
+import { expectationOf, fieldsAt } from './schema.ts';
 import { type FieldPath, formatPath, type SourceDocument } from './source.ts';
 
 type Issue = z.core.$ZodIssue;
@@ -50,16 +50,8 @@ interface Finding {
   readonly hint?: string;
 }
 
-/** The rule, expectation and hint that a refinement of `schema.ts` carries, if the issue comes from one. */
-function ownFinding(issue: Issue): Finding | undefined {
-  if (issue.code !== 'custom' || !isObject(issue.params)) return undefined;
-  const { rule, expected, hint } = issue.params;
-  if (typeof rule !== 'string' || typeof expected !== 'string') return undefined;
-  return { rule, expected, ...(typeof hint === 'string' ? { hint } : {}) };
-}
-
 function finding(issue: Issue, schema: z.ZodType): Finding {
-  const own = ownFinding(issue);
+  const own = expectationOf(issue.message);
   if (own !== undefined) return own;
   switch (issue.code) {
     case 'invalid_type': {

@@ -17,6 +17,10 @@ function optional<K extends string, V>(name: K, value: V | undefined): { readonl
   return (value === undefined ? {} : { [name]: value }) as { readonly [P in K]?: V };
 }
 
+function milliseconds(duration: string | undefined): number | undefined {
+  return duration === undefined ? undefined : parseDuration(duration);
+}
+
 function actionOf(step: StepDocument): StepAction {
   const { run, sleep, waitForSignal } = step;
   if (run?.worker !== undefined) return { kind: 'worker', handler: run.worker, queue: run.queue ?? 'default' };
@@ -24,7 +28,7 @@ function actionOf(step: StepDocument): StepAction {
   if (sleep !== undefined) return { kind: 'sleep', ms: parseDuration(sleep) };
   if (waitForSignal !== undefined) {
     const { name, timeout, onTimeout = 'fail' } = waitForSignal;
-    return { kind: 'signal', name, onTimeout, ...optional('timeoutMs', timeout && parseDuration(timeout)) };
+    return { kind: 'signal', name, onTimeout, ...optional('timeoutMs', milliseconds(timeout)) };
   }
   throw new MillraceError('MR_MANIFEST_INVALID', `step "${step.name}" does nothing`, {
     hint: 'check manifests before normalising them',
@@ -44,7 +48,7 @@ function stepOf(step: StepDocument): StepDefinition {
     ...optional('with', waits ? undefined : step.with),
     action: actionOf(step),
     retry: retryOf(step.retry),
-    ...optional('timeoutMs', waits || step.timeout === undefined ? undefined : parseDuration(step.timeout)),
+    ...optional('timeoutMs', waits ? undefined : milliseconds(step.timeout)),
   };
 }
 
@@ -57,7 +61,7 @@ export function normalizeWorkflow(document: WorkflowDocument): Definition {
   return sealDefinition({
     name: metadata.name,
     ...optional('description', metadata.description),
-    ...optional('timeoutMs', spec.timeout && parseDuration(spec.timeout)),
+    ...optional('timeoutMs', milliseconds(spec.timeout)),
     deadLetter: spec.deadLetter,
     steps: inOrder(spec.steps).map(stepOf),
     triggers: spec.triggers.map(({ name, stream, subject, when, key }) => ({

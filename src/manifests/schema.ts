@@ -5,9 +5,25 @@ import { isToken, tryParseDuration } from '../kernel/index.ts';
 export const API_VERSION = 'millrace/v1';
 export const KINDS = ['Stream', 'Workflow'] as const;
 
-/** Checks with a rule of our own carry it in `params`, and the sentence that says what is expected. */
-function text(rule: string, expected: string, hint: string, accepts: (value: string) => boolean) {
-  return z.string().refine(accepts, { params: { rule, expected, hint } });
+/** What a text of our own kind is, for messages; `placeholder` stands in for a bad one while the rest is judged. */
+export interface Expectation {
+  readonly rule: string;
+  readonly expected: string;
+  readonly hint: string;
+  readonly placeholder: string;
+}
+
+const EXPECTATIONS = new Map<string, Expectation>();
+
+/** The expectation that an issue of a text of our own kind carries, if it is one (its message names it). */
+export function expectationOf(message: string): Expectation | undefined {
+  return EXPECTATIONS.get(message);
+}
+
+function text(expectation: Expectation, accepts: (value: string) => boolean) {
+  EXPECTATIONS.set(expectation.expected, expectation);
+  const error = (): string => expectation.expected;
+  return z.string({ error }).refine(accepts, { error });
 }
 
 const UNITS: Readonly<Record<string, number>> = {
@@ -29,52 +45,70 @@ export function tryParseSize(value: string): number | undefined {
   return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
 }
 
+const DURATION_HINT = 'write a number and a unit, for example 250ms, 30s, 10m, 1h30m or 7d';
 const duration = text(
-  'duration',
-  'a duration',
-  'write a number and a unit, for example 250ms, 30s, 10m, 1h30m or 7d',
+  { rule: 'duration', expected: 'a duration', hint: DURATION_HINT, placeholder: '1s' },
   (value) => tryParseDuration(value) !== undefined,
 );
-const positiveDuration = duration.refine((value) => (tryParseDuration(value) ?? 1) > 0, {
-  params: { rule: 'duration', expected: 'a duration above zero', hint: 'leave the field out for "no limit"' },
-});
+const positiveDuration = text(
+  { rule: 'duration', expected: 'a duration above zero', hint: DURATION_HINT, placeholder: '1s' },
+  (value) => (tryParseDuration(value) ?? 0) > 0,
+);
 const name = text(
-  'name',
-  'a name',
-  'use letters, digits, "-" and "_", at most 64 characters: it becomes part of a subject',
+  {
+    rule: 'name',
+    expected: 'a name',
+    hint: 'use letters, digits, "-" and "_", at most 64 characters: it becomes part of a subject',
+    placeholder: '_invalid_',
+  },
   isToken,
 );
 const expression = text(
-  'expression',
-  'a CEL expression',
-  'see docs/manifests.md for the variables',
-  (v) => v.trim() !== '',
+  {
+    rule: 'expression',
+    expected: 'a CEL expression',
+    hint: `write it as a text; a constant needs quotes as well, for example "5" or "'text'"`,
+    placeholder: 'true',
+  },
+  (value) => value.trim() !== '',
 );
 const handler = text(
-  'name',
-  'a handler name',
-  'use names joined by dots, for example flights.validate, at most 64 characters',
+  {
+    rule: 'name',
+    expected: 'a handler name',
+    hint: 'use names joined by dots, for example flights.validate, at most 64 characters',
+    placeholder: '_invalid_',
+  },
   (value) => isToken(value.replaceAll('.', '-')) && value.split('.').every(isToken),
 );
 const deployment = text(
-  'deployment',
-  'a Prefect deployment',
-  'write <flow>/<deployment>, as `prefect deployment ls` shows it',
+  {
+    rule: 'deployment',
+    expected: 'a Prefect deployment',
+    hint: 'write <flow>/<deployment>, as `prefect deployment ls` shows it',
+    placeholder: '_/_',
+  },
   (value) => /^[^/]+\/[^/]+$/.test(value),
 );
 const subject = text(
-  'subject',
-  'a NATS subject',
-  'use tokens joined by dots; "*" stands for one token, ">" at the end for the rest',
+  {
+    rule: 'subject',
+    expected: 'a NATS subject',
+    hint: 'use tokens joined by dots; "*" stands for one token, ">" at the end for the rest',
+    placeholder: '_invalid_',
+  },
   (value) => value.length <= 255 && /^(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?$|^>$/.test(value),
 );
 const size = z.union([
   z.number().int().positive(),
   text(
-    'size',
-    'a size',
-    'write bytes or a number and a unit, for example 512MiB or 10GB',
-    (v) => tryParseSize(v) !== undefined,
+    {
+      rule: 'size',
+      expected: 'a size',
+      hint: 'write bytes or a number and a unit, for example 512MiB or 10GB',
+      placeholder: '1GB',
+    },
+    (value) => (tryParseSize(value) ?? 0) > 0,
   ),
 ]);
 

@@ -90,6 +90,8 @@ function syntaxProblem(file: string, lines: LineCounter, offset: number, message
 const HINTS: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: 'remove one of the two; YAML would keep only one of them',
   TAB_AS_INDENT: 'indent with spaces',
+  TAG_RESOLVE_FAILED:
+    'a text that begins with "!" is a YAML tag; put it in quotes, for example when: "!steps.review.received"',
   BAD_INDENT: 'check the indentation, and that every bracket is closed',
 };
 

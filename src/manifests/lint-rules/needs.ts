@@ -49,7 +49,7 @@ export const cycles: LintRule = ({ workflows }) =>
     return cyclesOf(workflow).flatMap((cycle): readonly Finding[] => {
       const [first, second] = cycle;
       const n = steps.findIndex((step) => step.name === first);
-      const i = steps[n]?.needs.findIndex((need) => need === second) ?? -1;
+      const i = second === undefined ? -1 : (steps[n]?.needs.indexOf(second) ?? -1);
       if (n < 0 || i < 0) return [];
       const self = cycle.length === 2;
       return [

@@ -1,0 +1,92 @@
+/**
+ * The whole comparison, once: every Prefect attempt of every run, against Prefect. For the demo's summary, `millrace doctor`,
+ * `millrace reconcile` and the chaos tests.
+ */
+import type { Journal, ReconcileKey } from '../engine/index.ts';
+import { idempotencyKeyOf } from './key.ts';
+import { flowStateOf, type PrefectApi } from './prefect/index.ts';
+import { type Attempt, agrees, attemptsOf, type DefinitionSource, type Live, type Verdict } from './reconcile/index.ts';
+
+export interface Disagreement extends ReconcileKey {
+  /** Empty when the log knows of none. */
+  readonly flowRunId: string;
+  /** How the attempt stands in the log. */
+  readonly stream: Verdict;
+  /** Type of the flow run's state, `none` when there is no flow run. */
+  readonly prefect: string;
+}
+
+export interface Comparison {
+  /** Attempts of Prefect steps. */
+  readonly total: number;
+  readonly agree: number;
+  readonly disagreements: readonly Disagreement[];
+}
+
+interface Compared {
+  readonly key: ReconcileKey;
+  readonly attempt: Attempt;
+}
+
+/** Runs read from the journal at once. */
+const AT_ONCE = 16;
+
+/**
+ * Compares all runs of the workflows. Reads every log: minutes for millions of runs, a moment for a demo.
+ * @throws MillraceError what journal and Prefect throw
+ */
+export async function compareAll(
+  journal: Pick<Journal, 'entries' | 'runIds'>,
+  prefect: Pick<PrefectApi, 'filterFlowRuns'>,
+  definitions: Pick<DefinitionSource, 'byDigest'>,
+  workflows: readonly string[],
+): Promise<Comparison> {
+  const compared: Compared[] = [];
+  for (const workflow of workflows) compared.push(...(await attemptsOfWorkflow(journal, definitions, workflow)));
+  const live = await liveOf(prefect, compared);
+  const disagreements = compared.flatMap(({ key, attempt }): Disagreement[] => {
+    const side = live.get(idempotencyKeyOf(key)) ?? { kind: 'none' };
+    if (agrees(attempt, side)) return [];
+    const seen = side.kind === 'run' ? side.state.type : 'none';
+    const flowRunId = attempt.flow?.flowRunId ?? (side.kind === 'run' ? side.flowRunId : '');
+    return [{ ...key, flowRunId, stream: attempt.verdict, prefect: seen }];
+  });
+  return { total: compared.length, agree: compared.length - disagreements.length, disagreements };
+}
+
+async function attemptsOfWorkflow(
+  journal: Pick<Journal, 'entries' | 'runIds'>,
+  definitions: Pick<DefinitionSource, 'byDigest'>,
+  workflow: string,
+): Promise<Compared[]> {
+  const found: Compared[] = [];
+  const runIds = await journal.runIds(workflow);
+  for (let i = 0; i < runIds.length; i += AT_ONCE) {
+    const logs = runIds.slice(i, i + AT_ONCE).map(async (runId) => {
+      const run = attemptsOf(await journal.entries({ workflow, runId }));
+      const definition = await definitions.byDigest(workflow, run.digest);
+      const ours = new Set(definition?.steps.filter(({ action }) => action.kind === 'prefect').map(({ name }) => name));
+      return [...run.attempts.values()]
+        .filter(({ step, flow }) => flow !== undefined || ours.has(step))
+        .map((attempt) => ({ key: { workflow, runId, step: attempt.step, attempt: attempt.attempt }, attempt }));
+    });
+    found.push(...(await Promise.all(logs)).flat());
+  }
+  return found;
+}
+
+/** Prefect's side by idempotency key: it also finds flow runs that the log never heard of. */
+async function liveOf(
+  prefect: Pick<PrefectApi, 'filterFlowRuns'>,
+  compared: readonly Compared[],
+): Promise<ReadonlyMap<string, Live>> {
+  const live = new Map<string, Live>();
+  if (compared.length === 0) return live;
+  const idempotencyKeys = compared.map(({ key }) => idempotencyKeyOf(key));
+  for (const run of await prefect.filterFlowRuns({ idempotencyKeys })) {
+    if (run.idempotency_key && run.state) {
+      live.set(run.idempotency_key, { kind: 'run', flowRunId: run.id, state: flowStateOf(run.state) });
+    }
+  }
+  return live;
+}

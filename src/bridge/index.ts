@@ -1,0 +1,11 @@
+export { type Comparison, compareAll, type Disagreement } from './compare.ts';
+export {
+  createPrefectClient,
+  type Deployment,
+  type FlowRun,
+  type PrefectApi,
+  type PrefectClientOptions,
+  type TaskRun,
+} from './prefect/index.ts';
+export { bullQueue, type DefinitionSource, memoryQueue, type Verdict } from './reconcile/index.ts';
+export { type Bridge, type BridgeOptions, startBridge } from './start.ts';

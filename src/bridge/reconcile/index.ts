@@ -1,0 +1,9 @@
+export { type Attempt, attemptsOf, type Verdict } from './attempts.ts';
+export { type Action, agrees, diff, type Live, PATIENCE } from './diff.ts';
+export { openDispatches } from './dispatches.jetstream.ts';
+export { followOpenFlows, type StreamedOpenFlows } from './open-flows.jetstream.ts';
+export type { CheckedQueue, DefinitionSource, Dispatches } from './ports.ts';
+export { type BullQueueOptions, bullQueue } from './queue.bullmq.ts';
+export { memoryQueue } from './queue.memory.ts';
+export { Reconciler, type ReconcilerOptions } from './reconciler.ts';
+export { Sweep, type SweepOptions, type SweepResult } from './sweep.ts';

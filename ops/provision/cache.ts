@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { withLock } from '../lib/lock.ts';
 import { cacheDir } from '../lib/paths.ts';
@@ -21,8 +21,21 @@ export function withCacheLock<T>(lock: string, part: PartName, progress: Progres
   return withLock(join(cacheDir(), 'locks', `${lock}.lock`), { waitMs: LOCK_WAIT_MS, onWait }, work);
 }
 
+const ABANDONED_MS = 24 * 60 * 60_000;
+
+/** What a killed provisioner left; young folders may belong to one at work on another part. */
+function dropAbandoned(): void {
+  mkdirSync(cacheDir(), { recursive: true });
+  for (const entry of readdirSync(cacheDir()).filter((name) => name.startsWith('tmp-'))) {
+    const path = join(cacheDir(), entry);
+    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (age > ABANDONED_MS) rmSync(path, { recursive: true, force: true });
+  }
+}
+
 /** Gives `build` an empty folder in the cache, then moves what it made to `target` in one rename. */
 export async function installAtomically(target: string, build: (temp: string) => Promise<string>): Promise<void> {
+  dropAbandoned();
   const temp = join(cacheDir(), `tmp-${randomUUID()}`);
   mkdirSync(temp, { recursive: true });
   try {

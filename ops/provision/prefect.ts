@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
 import { run, runOrThrow, which } from '../lib/exec.ts';
 import { cacheDir, OPS_DIR } from '../lib/paths.ts';
@@ -18,8 +18,6 @@ interface Python {
   readonly version: string;
 }
 
-/** Written last: a virtual environment cannot be moved, so its being whole is a mark and not a rename. */
-const COMPLETE = 'millrace-complete';
 /** A migrated, empty database. Migrating from nothing takes Prefect longer than the rest of its start. */
 const TEMPLATE = 'template.db';
 
@@ -39,15 +37,14 @@ export async function provisionPrefect(progress: Progress): Promise<Part> {
     version,
     source,
   });
-  if (existsSync(join(venv, COMPLETE))) return found('cached');
+  if (existsSync(command)) return found('cached');
   return withCacheLock('prefect', 'prefect', progress, async () => {
-    if (existsSync(join(venv, COMPLETE))) return found('cached');
+    if (existsSync(command)) return found('cached');
     try {
       progress.detail('prefect', `installing into a virtual environment of Python ${python.version} (half a minute)`);
       await buildVenv(python, venv, progress);
       return found('pip');
     } catch (error) {
-      rmSync(venv, { recursive: true, force: true });
       const reason = `Prefect could not be installed: ${messageOf(error)}`;
       return { status: 'unavailable', name: 'prefect', reason };
     }
@@ -61,9 +58,31 @@ function venvDir(python: Python): string {
   return join(cacheDir(), `prefect-${PINS.prefect.version}-${key}`);
 }
 
-async function buildVenv(python: Python, venv: string, progress: Progress): Promise<void> {
-  rmSync(venv, { recursive: true, force: true });
+/**
+ * A virtual environment cannot be moved, so each build has a folder of its own and the name in use is a link, set last.
+ * The pip of a provisioner that was killed may still be writing: it writes where nobody looks.
+ */
+async function buildVenv(python: Python, name: string, progress: Progress): Promise<void> {
   mkdirSync(cacheDir(), { recursive: true });
+  dropUnfinished(name);
+  const venv = `${name}.${randomBytes(4).toString('hex')}`;
+  try {
+    await fillVenv(python, venv, progress);
+  } catch (error) {
+    rmSync(venv, { recursive: true, force: true });
+    throw error;
+  }
+  rmSync(name, { recursive: true, force: true });
+  symlinkSync(basename(venv), name);
+}
+
+function dropUnfinished(name: string): void {
+  for (const entry of readdirSync(dirname(name))) {
+    if (entry.startsWith(`${basename(name)}.`)) rmSync(join(dirname(name), entry), { recursive: true, force: true });
+  }
+}
+
+async function fillVenv(python: Python, venv: string, progress: Progress): Promise<void> {
   await createVenv(python, venv, progress);
   const command = join(venv, 'bin', 'python');
   const lock = join(OPS_DIR, PINS.prefect.lock);
@@ -72,7 +91,6 @@ async function buildVenv(python: Python, venv: string, progress: Progress): Prom
   await runOrThrow(command, [...pip, '-r', lock], { timeoutMs: PIP_MS });
   await runOrThrow(command, ['-c', 'import prefect, nats'], { timeoutMs: 120_000 });
   await buildTemplate(command, venv);
-  writeFileSync(join(venv, COMPLETE), `${new Date().toISOString()}\n`);
 }
 
 async function createVenv(python: Python, venv: string, progress: Progress): Promise<void> {

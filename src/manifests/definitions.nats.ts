@@ -34,6 +34,8 @@ export interface DefinitionStore {
   current(name: string): Promise<Definition | undefined>;
   /** One definition ever applied (cached: it never changes), or undefined. */
   byDigest(name: string, digest: string): Promise<Definition | undefined>;
+  /** Names of the workflows that have a current definition, sorted. */
+  names(): Promise<readonly string[]>;
   /** The current definitions of all workflows, by name. */
   list(): Promise<readonly Definition[]>;
   /**
@@ -104,13 +106,18 @@ class KvDefinitions implements DefinitionStore {
     this.#cache.set(key, definition);
   }
 
-  async list(): Promise<readonly Definition[]> {
+  async names(): Promise<readonly string[]> {
     const names = await unlessMissing('list definitions', MISSING, async () => {
       const found: string[] = [];
       for await (const key of await this.#kv.keys('workflow.*')) found.push(key.slice('workflow.'.length));
       return found;
     });
-    const definitions = await Promise.all((names ?? []).sort().map((name) => this.current(name)));
+    return (names ?? []).sort();
+  }
+
+  async list(): Promise<readonly Definition[]> {
+    const names = await this.names();
+    const definitions = await Promise.all(names.map((name) => this.current(name)));
     return definitions.filter((definition) => definition !== undefined);
   }
 
@@ -162,7 +169,8 @@ class KvDefinitions implements DefinitionStore {
     openSealed(text, digestKey(name, digest)); // refuses a wrong digest before it is stored for ever
     return asNats(`store definition of workflow ${name}`, async () => {
       const stored = await this.#kv.get(digestKey(name, digest));
-      if (stored === null || stored.operation !== 'PUT') await this.#kv.put(digestKey(name, digest), text);
+      const intact = stored !== null && stored.operation === 'PUT' && stored.string() === text;
+      if (!intact) await this.#kv.put(digestKey(name, digest), text);
       const current = await this.#kv.get(currentKey(name));
       if (current !== null && current.operation === 'PUT' && current.string() === text) return false;
       await this.#kv.put(currentKey(name), text);

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { downloadVerified, findChecksum } from '../../../ops/lib/download.ts';
 import { withLock } from '../../../ops/lib/lock.ts';
@@ -95,7 +96,7 @@ describe('withLock', () => {
     const work = async (fail: boolean): Promise<void> => {
       inside++;
       most = Math.max(most, inside);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await nextTurn();
       inside--;
       if (fail) throw new Error('failed inside');
     };

@@ -1,11 +1,18 @@
 /** The context of a one-shot command: each part is opened on first use and closed at the end, last opened first. */
+
 import { type CliContext, type ExitCode, type Output, readArgument, type Settings } from '../cli/index.ts';
+import { MillraceError } from '../kernel/index.ts';
+import { noTelemetry, type TraceHeaders } from '../telemetry/index.ts';
 
 export interface ContextOptions {
   readonly out: Output;
   readonly signal: AbortSignal;
   readonly settings: () => Settings;
   readonly exit: (code: ExitCode) => void;
+  readonly now: () => number;
+  readonly newId: () => string;
+  readonly by: string;
+  readonly trace?: TraceHeaders;
 }
 
 /** Calls `make` once, however often it is asked. */
@@ -34,8 +41,30 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
     const { openDefinitions } = await import('../manifests/index.ts');
     return openDefinitions((await door()).nc);
   });
+  const journal = once(async () => {
+    const { openJournal } = await import('../engine/index.ts');
+    const opened = openJournal(await door());
+    closers.push(async () => opened.close());
+    return opened;
+  });
+  const reader = once(async () => {
+    const { openReader } = await import('../replay/index.ts');
+    const { js, jsm } = await door();
+    return openReader(js, jsm);
+  });
+  const prefect = once(async () => {
+    const { prefectUrl, prefectApiKey } = options.settings();
+    if (prefectUrl === undefined) {
+      throw new MillraceError('MR_CONFIG', 'no Prefect is configured', {
+        hint: 'set MILLRACE_PREFECT_URL to its API, for example http://127.0.0.1:4200/api',
+        place: { path: 'MILLRACE_PREFECT_URL' },
+      });
+    }
+    const { createPrefectClient } = await import('../bridge/index.ts');
+    return createPrefectClient({ url: prefectUrl, apiKey: prefectApiKey, telemetry: noTelemetry });
+  });
   return {
-    ctx: { ...options, read: readArgument, door, definitions },
+    ctx: { ...options, read: readArgument, door, definitions, journal, reader, prefect },
     async close() {
       for (const close of closers.reverse()) await close().catch(() => undefined);
     },

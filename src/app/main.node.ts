@@ -1,5 +1,7 @@
 /** The process `millrace`: arguments and environment in, exit code out. Everything it opens is closed here. */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import {
   createOutput,
   createProgram,
@@ -12,6 +14,7 @@ import {
   runProgram,
   type Settings,
 } from '../cli/index.ts';
+import { contextFromHeaders, type TraceHeaders } from '../telemetry/index.ts';
 import { loadConfig } from './config.ts';
 import { createContext } from './context.ts';
 
@@ -49,6 +52,24 @@ function settingsFrom(options: Record<string, unknown>): Settings {
   });
 }
 
+/** The account's name; some containers run under a number without one. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}
+
+/** CI systems and wrappers hand their trace on in the environment, named as the W3C headers are. */
+function callersTrace(): TraceHeaders | undefined {
+  const { TRACEPARENT: traceparent, TRACESTATE: tracestate } = process.env;
+  return contextFromHeaders({
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
+  });
+}
+
 /** Runs one command line and gives the exit code. */
 export async function main(argv: readonly string[]): Promise<ExitCode> {
   const { json, color } = early(argv);
@@ -58,11 +79,16 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   let code: ExitCode = EXIT.ok;
   let options: Record<string, unknown> = {};
+  const trace = callersTrace();
   const { ctx, close } = createContext({
     out,
     signal: interruption(),
     settings: () => settingsFrom(options),
     exit: (next) => void (code = next),
+    now: () => Date.now(),
+    newId: () => randomUUID(),
+    by: userName(),
+    ...(trace === undefined ? {} : { trace }),
   });
   const program = createProgram(ctx, packageVersion(), {
     out: (text) => void process.stdout.write(text),

@@ -2,8 +2,12 @@
  * What every command is given. The composition root (`app/`) makes it; commands open nothing themselves, so that a
  * command under test gets whatever the test wants, and the process closes what was opened in one place.
  */
+import type { PrefectApi } from '../bridge/index.ts';
 import type { NatsDoor } from '../drivers/index.ts';
+import type { Journal } from '../engine/index.ts';
 import type { DefinitionStore } from '../manifests/index.ts';
+import type { RunReader } from '../replay/index.ts';
+import type { TraceHeaders } from '../telemetry/index.ts';
 import type { ExitCode } from './format-error.ts';
 import type { Output } from './output.ts';
 
@@ -44,6 +48,23 @@ export interface CliContext {
   door(): Promise<NatsDoor>;
   /** The definitions bucket, over {@link CliContext.door}. */
   definitions(): Promise<DefinitionStore>;
+  /** The journal, over {@link CliContext.door}. */
+  journal(): Promise<Journal>;
+  /** Reads whole workflows, over {@link CliContext.door}. */
+  reader(): Promise<RunReader>;
+  /**
+   * Prefect's API; opened without asking it anything.
+   * @throws MillraceError MR_CONFIG when no Prefect is configured
+   */
+  prefect(): Promise<PrefectApi>;
+  /** Wall clock, ms since the epoch. */
+  now(): number;
+  /** A random id: what makes a signal or a run without a key one of its own. */
+  newId(): string;
+  /** Who types: stands in the journal as the cause of what a person did. */
+  readonly by: string;
+  /** Trace context of the caller's environment (`TRACEPARENT`), if it carries one. */
+  readonly trace?: TraceHeaders;
   /** Sets the exit code of a command that went through but has bad news (1: it found problems). */
   exit(code: ExitCode): void;
   /** The text of an argument: itself, or the content of the file after `@` (`@-` reads stdin). */

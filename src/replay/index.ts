@@ -1,6 +1,7 @@
 export { type DiffLine, diffJson } from './diff.ts';
 export { resolveRun } from './find.ts';
 export { type HistoryLine, historyOf, stateAt, transitionText } from './history.ts';
+export { readInputBody } from './input.ts';
 export { openReader } from './reader.jetstream.ts';
 export type { RunReader } from './reader.ts';
 export { type RunFilter, type RunSummary, selectRuns, summarize } from './summary.ts';

@@ -1,5 +1,9 @@
 /** All command files, in the order of the help. Add yours here: `export function register(program, ctx)`. */
 import type { Register } from '../program.ts';
 import { register as completion } from './completion.ts';
+import { register as publish } from './publish.ts';
+import { register as reconcile } from './reconcile.ts';
+import { register as replay } from './replay.ts';
+import { register as runs } from './runs.ts';
 
-export const COMMANDS: readonly Register[] = [completion];
+export const COMMANDS: readonly Register[] = [runs, replay, publish, reconcile, completion];

@@ -24,6 +24,8 @@ export interface ServerSpec extends ProcessSpec {
   readonly ready: (pid: number) => Promise<boolean>;
   readonly readyTimeoutMs: number;
   readonly stopTimeoutMs: number;
+  /** Told of the process before it is ready, so that it can be recorded before anything can go wrong. */
+  readonly onLaunch?: (running: Pick<RunningProcess, 'identity' | 'logFile'>) => void;
 }
 
 export interface ServerHandle {
@@ -133,6 +135,7 @@ class Handle implements ServerHandle {
 async function startAndWait(spec: ServerSpec): Promise<RunningProcess> {
   await checkPorts(spec);
   const running = await launch(spec);
+  spec.onLaunch?.(running);
   const until = Date.now() + spec.readyTimeoutMs;
   for (let wait = 10; ; wait = Math.min(wait * 1.5, 200)) {
     if (await spec.ready(running.identity.pid)) {

@@ -5,7 +5,7 @@ import { withLock } from '../lib/lock.ts';
 import { ROOT_DIR } from '../lib/paths.ts';
 import { type Part, type Progress, provision, SILENT, type UnavailablePart } from '../provision/index.ts';
 import { jaegerSpec } from './jaeger.ts';
-import { signalGroup, signalProcess, waitForEnd } from './process.ts';
+import { stopProcesses, stopRecorded } from './processes.ts';
 import { attachServer, type ServerHandle, type ServerSpec } from './server.ts';
 import { natsSpec, prefectSpec, redisSpec } from './servers.ts';
 import { startJaeger, startNats, startPrefect, startRedis } from './start.ts';
@@ -39,7 +39,7 @@ export interface Stack {
   /** Parts found running, not started by this call. */
   readonly reused: readonly StackPart[];
   readonly unavailable: readonly UnavailablePart[];
-  down(): Promise<StackPart[]>;
+  down(): Promise<string[]>;
 }
 
 export const runDir = (name: string): string => join(ROOT_DIR, '.millrace', 'run', name);
@@ -52,6 +52,8 @@ export function up(options: UpOptions = {}): Promise<Stack> {
 }
 
 async function upLocked(dir: string, options: UpOptions): Promise<Stack> {
+  // All of them before the first start: a typing mistake must not leave half a stack.
+  for (const variable of PORT_VARIABLES) portFrom(variable);
   const wanted = STACK_PARTS.filter((part) => options.with?.[part] ?? true);
   const missing = await missingParts(wanted, options.progress ?? SILENT);
   const handles = new Map<StackPart, ServerHandle>();
@@ -121,11 +123,21 @@ class Recorder {
     const { url, ports, env, logFile, identity } = handle;
     const recorded: RecordedPart = { ...identity, url, ports, env, logFile };
     // Read afresh: a restart may come long after another process changed the rest.
-    writeState(this.#dir, { format: 1, parts: { ...readState(this.#dir).parts, [part]: recorded } });
+    const state = readState(this.#dir);
+    writeState(this.#dir, { ...state, parts: { ...state.parts, [part]: recorded } });
   }
 }
 
-function portFrom(variable: string): number | undefined {
+const PORT_VARIABLES = [
+  'MILLRACE_NATS_PORT',
+  'MILLRACE_NATS_HTTP_PORT',
+  'MILLRACE_REDIS_PORT',
+  'MILLRACE_PREFECT_PORT',
+  'MILLRACE_JAEGER_PORT',
+  'MILLRACE_OTLP_PORT',
+] as const;
+
+function portFrom(variable: (typeof PORT_VARIABLES)[number]): number | undefined {
   const text = process.env[variable];
   if (text === undefined || text === '') return undefined;
   const port = Number(text);
@@ -199,11 +211,11 @@ function attachedSpec(
   }
 }
 
-/** Stops what `up` recorded in `dir`; gives the parts that were running. Data and logs stay. */
-export function down(dir: string = runDir('default')): Promise<StackPart[]> {
+/** Stops what `up` and `keepProcess` recorded in `dir`; gives what was running. Data and logs stay. */
+export function down(dir: string = runDir('default')): Promise<string[]> {
   const folder = resolve(dir);
   return withLock(join(folder, 'lock'), { waitMs: LOCK_WAIT_MS }, async () => {
-    const stopped: StackPart[] = [];
+    const stopped: string[] = await stopProcesses(folder);
     const { parts } = readState(folder);
     // Clients before what they talk to, so that no log ends in connection errors.
     for (const part of ['prefect', 'jaeger', 'redis', 'nats'] as const) {
@@ -215,15 +227,6 @@ export function down(dir: string = runDir('default')): Promise<StackPart[]> {
     writeState(folder, { format: 1, parts: {} });
     return stopped;
   });
-}
-
-async function stopRecorded(part: StackPart, known: RecordedPart): Promise<void> {
-  signalProcess(known, 'SIGTERM');
-  if (await waitForEnd(known, 10_000)) return signalGroup(known.pid, 'SIGKILL');
-  signalGroup(known.pid, 'SIGKILL');
-  if (!(await waitForEnd(known, 10_000))) {
-    throw new OpsError('MR_LOCKED', `${part} (process ${known.pid}) does not end, not even by kill -9.`);
-  }
 }
 
 export interface PartStatus {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type JaegerOptions, jaegerSpec } from './jaeger.ts';
 import { httpOk } from './ready.ts';
-import { type ServerHandle, startOnFreePorts, startServer } from './server.ts';
+import { type ServerHandle, type ServerSpec, startOnFreePorts, startServer } from './server.ts';
 import {
   type NatsOptions,
   natsSpec,
@@ -51,6 +51,8 @@ export interface ProcessOptions {
   readonly stopTimeoutMs?: number;
   readonly cwd?: string;
   readonly detached?: boolean;
+  /** Told of the process before it is ready. */
+  readonly onLaunch?: NonNullable<ServerSpec['onLaunch']>;
 }
 
 /** Controllers, workers, flow hosts: any process, with the same handle as the servers. */
@@ -63,6 +65,7 @@ export function startProcess(options: ProcessOptions): Promise<ServerHandle> {
     env: options.env ?? {},
     dir: resolve(options.dir),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.onLaunch === undefined ? {} : { onLaunch: options.onLaunch }),
     detached: options.detached ?? false,
     url: readyUrl === undefined ? '' : new URL(readyUrl).origin,
     ports: readyUrl === undefined ? {} : { http: Number(new URL(readyUrl).port) },

@@ -12,9 +12,19 @@ export interface RecordedPart extends ProcessIdentity {
   readonly logFile: string;
 }
 
+/** A process that works on the servers: a controller, a worker, a flow host. */
+export interface RecordedProcess extends ProcessIdentity {
+  /** Where it answers /readyz. */
+  readonly readyUrl: string;
+  readonly logFile: string;
+  /** Of the code it runs; one of another version is not reused. */
+  readonly version: string;
+}
+
 export interface StackState {
   readonly format: 1;
   readonly parts: Partial<Readonly<Record<StackPart, RecordedPart>>>;
+  readonly processes?: Partial<Readonly<Record<string, RecordedProcess>>>;
 }
 
 export const stateFile = (dir: string): string => join(dir, 'stack.json');

@@ -193,6 +193,17 @@ describe('a stack', () => {
     expect(readFileSync(join(folder, 'stack.json'), 'utf8')).not.toContain('pid');
   });
 
+  it('starts nothing when a port variable is not a port', async () => {
+    const folder = join(dir, 'typo');
+    process.env['MILLRACE_JAEGER_PORT'] = '16686x';
+    try {
+      await expect(up({ dir: folder })).rejects.toMatchObject({ code: 'MR_USAGE' });
+    } finally {
+      delete process.env['MILLRACE_JAEGER_PORT'];
+    }
+    expect(await down(folder)).toEqual([]);
+  });
+
   it('that starts only half can still be taken down', async () => {
     const folder = join(dir, 'half');
     const port = await freePort();

@@ -29,6 +29,7 @@ const CODES = {
   // plan and apply
   MR_PLAN_STALE: 'conflict',
   MR_PLAN_IMPOSSIBLE: 'terminal',
+  MR_PLAN_DATA_LOSS: 'terminal',
   // journal
   MR_CONFLICT: 'conflict',
   MR_JOURNAL_CORRUPT: 'terminal',

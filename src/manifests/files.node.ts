@@ -1,7 +1,9 @@
-/** Finds and reads manifest files. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+/** Finds and reads manifest files; writes plan files. */
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMillraceError, MillraceError, messageOf } from '../kernel/index.ts';
+import type { Plan } from './plan.ts';
+import { formatPlanFile } from './plan-file.ts';
 import type { SourceFile } from './source.ts';
 
 const MANIFEST = /\.ya?ml$/;
@@ -42,4 +44,20 @@ export async function readManifests(paths: readonly string[]): Promise<readonly 
     }
   }
   return [...found.values()];
+}
+
+/**
+ * Writes a plan down.
+ * @throws MillraceError MR_USAGE when the file cannot be written
+ */
+export async function writePlanFile(file: string, plan: Plan): Promise<void> {
+  try {
+    await writeFile(file, formatPlanFile(plan));
+  } catch (error) {
+    throw new MillraceError('MR_USAGE', `cannot write ${file}: ${messageOf(error)}`, {
+      hint: 'name a file in a directory that you may write',
+      place: { file },
+      cause: error,
+    });
+  }
 }

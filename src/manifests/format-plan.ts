@@ -1,6 +1,7 @@
 /** A plan for people. Pure. */
-import { formatDuration, type Json } from '../kernel/index.ts';
+import type { Json } from '../kernel/index.ts';
 import type { FieldChange } from './diff.ts';
+import { durationText } from './duration-text.ts';
 import type { Action, Plan } from './plan.ts';
 
 const NANOS = new Set(['max_age', 'duplicate_window', 'ack_wait']);
@@ -24,8 +25,8 @@ export function signOf(action: Action): '+' | '~' | '-' {
 
 function show(field: string, value: Json): string {
   if (value === null) return '(none)';
-  if (NANOS.has(field)) return value === 0 ? 'for ever' : formatDuration(Number(value) / 1e6);
-  if (field.endsWith('Ms')) return formatDuration(Number(value));
+  if (NANOS.has(field)) return value === 0 ? 'for ever' : durationText(Number(value) / 1e6);
+  if (field.endsWith('Ms')) return durationText(Number(value));
   if (field === 'max_bytes' && Number(value) < 0) return 'unlimited';
   const text = JSON.stringify(value);
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
@@ -40,10 +41,11 @@ export function formatAction(action: Action): string {
   return `${signOf(action)} ${SIGNS[action.kind][1].padEnd(8)} ${action.name}`;
 }
 
-/** `2 to add, 1 to change, nothing to remove`. */
-export function countActions(actions: readonly Action[]): string {
+/** `2 to add, 1 to change, 0 to remove`; once done, `2 added, 1 changed, 0 removed`. */
+export function countActions(actions: readonly Action[], done = false): string {
   const count = (sign: string): number => actions.filter((action) => signOf(action) === sign).length;
-  return `${count('+')} to add, ${count('~')} to change, ${count('-')} to remove`;
+  const [add, change, remove] = done ? ['added', 'changed', 'removed'] : ['to add', 'to change', 'to remove'];
+  return `${count('+')} ${add}, ${count('~')} ${change}, ${count('-')} ${remove}`;
 }
 
 /** The whole plan: actions with what changes in each, drift, then the counts. Problems are printed by the caller. */

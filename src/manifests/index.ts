@@ -4,7 +4,7 @@ export { type DefinitionStore, type DefinitionWatch, openDefinitions } from './d
 export { checkDeployments, type Deployments, deploymentsOverHttp } from './deployments.http.ts';
 export type { FieldChange } from './diff.ts';
 export { type Ensured, ensureAssets } from './ensure.nats.ts';
-export { readManifests } from './files.node.ts';
+export { readManifests, writePlanFile } from './files.node.ts';
 export { countActions, formatAction, formatPlan, signOf } from './format-plan.ts';
 export { type Desired, desiredState, fieldOf, fingerprintOf, type Live } from './live.ts';
 export { normalizeStream, normalizeWorkflow } from './normalize.ts';
@@ -15,3 +15,4 @@ export { countProblems, formatProblem, isAcceptable, type Problem } from './prob
 export { digestOf, openSealed, sealDefinition, type Unsealed } from './seal.ts';
 export type { SourceFile } from './source.ts';
 export { covers, overlaps } from './subject-match.ts';
+export { type Prepared, type PrepareOptions, preparePlan } from './workspace.nats.ts';

@@ -1,6 +1,7 @@
 /** What the server will not do, and what it will do that hurts. Pure. */
-import { formatDuration, type Json } from '../kernel/index.ts';
+import type { Json } from '../kernel/index.ts';
 import type { FieldChange } from './diff.ts';
+import { durationText } from './duration-text.ts';
 import { type Desired, fieldOf, type Live } from './live.ts';
 import type { Problem } from './problem.ts';
 import { covers, overlaps } from './subject-match.ts';
@@ -11,7 +12,8 @@ interface Update {
 }
 
 function problem(severity: 'error' | 'warning', rule: string, path: string, message: string, hint: string): Problem {
-  return { severity, code: 'MR_PLAN_IMPOSSIBLE', rule, message, hint, place: { path } };
+  const code = severity === 'error' ? 'MR_PLAN_IMPOSSIBLE' : 'MR_PLAN_DATA_LOSS';
+  return { severity, code, rule, message, hint, place: { path } };
 }
 
 const show = (value: Json): string => (typeof value === 'string' ? value : JSON.stringify(value));
@@ -56,7 +58,7 @@ export function impossibleConsumer({ name, diff }: Update): readonly Problem[] {
     });
 }
 
-const nanos = (value: Json): string => (value === 0 ? 'for ever' : formatDuration(Number(value) / 1e6));
+const nanos = (value: Json): string => (value === 0 ? 'for ever' : durationText(Number(value) / 1e6));
 
 /** Changes of a stream after which messages are gone or no longer stored. */
 export function dataLoss({ name, diff }: Update): readonly Problem[] {

@@ -53,7 +53,7 @@ export function register(program: Command, ctx: CliContext): void {
       const done = await applyPlan(nc, plan, { onAction: (action) => out.json || out.line(formatAction(action)) });
       const applied = done.map(({ kind, name, diff }) => ({ kind, name, diff }));
       out.result({ applied, drift: plan.drift, problems }, () => {
-        if (done.length > 0) out.line(`Applied: ${countActions(done)}.`);
+        if (done.length > 0) out.line(`Applied: ${countActions(done, true)}.`);
         else out.line(formatPlan(plan));
       });
     });

@@ -1,22 +1,8 @@
 /** `millrace plan`: what apply would do. Changes nothing. */
-import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { MillraceError, messageOf } from '../../kernel/index.ts';
-import { formatPlan, formatPlanFile, type Plan, preparePlan, readManifests } from '../../manifests/index.ts';
+import { formatPlan, preparePlan, readManifests, writePlanFile } from '../../manifests/index.ts';
 import type { CliContext } from '../context.ts';
 import { addPlanOptions, deploymentsOf, type PlanOptions, pathsOf, reportProblems } from '../manifest-options.ts';
-
-async function save(plan: Plan, file: string): Promise<void> {
-  try {
-    await writeFile(file, formatPlanFile(plan));
-  } catch (error) {
-    throw new MillraceError('MR_USAGE', `cannot write ${file}: ${messageOf(error)}`, {
-      hint: 'name a file in a directory that you may write',
-      place: { file },
-      cause: error,
-    });
-  }
-}
 
 export function register(program: Command, ctx: CliContext): void {
   addPlanOptions(program.command('plan'))
@@ -29,7 +15,7 @@ export function register(program: Command, ctx: CliContext): void {
       const { checked, plan } = await preparePlan(nc, sources, { ...options, deployments });
       const problems = [...checked.problems, ...(plan?.problems ?? [])];
       reportProblems(ctx, problems, sources);
-      if (plan !== undefined && options.out !== undefined) await save(plan, options.out);
+      if (plan !== undefined && options.out !== undefined) await writePlanFile(options.out, plan);
       ctx.out.result({ problems, plan: plan ?? null }, () => {
         if (plan !== undefined) ctx.out.line(formatPlan(plan));
       });

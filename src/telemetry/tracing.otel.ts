@@ -9,7 +9,7 @@
  */
 import { type SpanContext, SpanKind, SpanStatusCode, TraceFlags } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
-import { resourceFromAttributes } from '@opentelemetry/resources';
+import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
 import {
   BatchSpanProcessor,
   RandomIdGenerator,
@@ -88,99 +88,99 @@ async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
   clearTimeout(timer);
 }
 
-/** A tracer that sends to a collector. */
-export function otelTracer(options: OtelOptions): OtelTracer {
-  const { service, otlpUrl, log, version } = options;
-  const resource = resourceFromAttributes({
-    [ATTR_SERVICE_NAME]: service,
-    ...(version === undefined ? {} : { [ATTR_SERVICE_VERSION]: version }),
-  });
-  const scope = { name: 'millrace', ...(version === undefined ? {} : { version }) };
-  const url = `${otlpUrl.replace(/\/+$/, '')}/v1/traces`;
-  const exporter = watched(new OTLPTraceExporter({ url, timeoutMillis: EXPORT_TIMEOUT_MS }), log, url);
-  const processor = new BatchSpanProcessor(exporter, {
-    maxQueueSize: QUEUE,
-    maxExportBatchSize: 1_000,
-    scheduledDelayMillis: options.delayMs ?? 500,
-    exportTimeoutMillis: EXPORT_TIMEOUT_MS + 1_000,
-  });
-  const ids = new RandomIdGenerator();
+class OtlpTracer implements OtelTracer {
+  readonly #processor: BatchSpanProcessor;
+  readonly #resource: Resource;
+  readonly #scope: ReadableSpan['instrumentationScope'];
+  readonly #ids = new RandomIdGenerator();
 
-  function readable(span: SpanRecord, sampled: boolean): ReadableSpan {
-    const own: SpanContext = {
-      traceId: span.traceId,
-      spanId: span.spanId,
-      traceFlags: sampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
-    };
-    const { parentSpanId } = span;
-    const start = hrTime(span.startMs);
-    const end = hrTime(Math.max(span.startMs, span.endMs));
-    return {
-      name: span.name,
-      kind: KINDS[span.kind],
-      spanContext: () => own,
-      ...(parentSpanId === undefined
-        ? {}
-        : { parentSpanContext: { ...own, spanId: parentSpanId, isRemote: true } satisfies SpanContext }),
-      startTime: start,
-      endTime: end,
-      duration: hrTime(Math.max(0, span.endMs - span.startMs)),
-      status:
-        span.error === undefined ? { code: SpanStatusCode.UNSET } : { code: SpanStatusCode.ERROR, message: span.error },
-      attributes: { ...span.attributes },
-      links: [],
-      events: [],
-      ended: true,
-      resource,
-      instrumentationScope: scope,
-      droppedAttributesCount: 0,
-      droppedEventsCount: 0,
-      droppedLinksCount: 0,
-    };
+  constructor(options: OtelOptions) {
+    const { service, otlpUrl, log, version } = options;
+    this.#resource = resourceFromAttributes({
+      [ATTR_SERVICE_NAME]: service,
+      ...(version === undefined ? {} : { [ATTR_SERVICE_VERSION]: version }),
+    });
+    this.#scope = { name: 'millrace', ...(version === undefined ? {} : { version }) };
+    const url = `${otlpUrl.replace(/\/+$/, '')}/v1/traces`;
+    const exporter = watched(new OTLPTraceExporter({ url, timeoutMillis: EXPORT_TIMEOUT_MS }), log, url);
+    this.#processor = new BatchSpanProcessor(exporter, {
+      maxQueueSize: QUEUE,
+      maxExportBatchSize: 1_000,
+      scheduledDelayMillis: options.delayMs ?? 500,
+      exportTimeoutMillis: EXPORT_TIMEOUT_MS + 1_000,
+    });
   }
 
-  function start(
+  record(span: SpanRecord): void {
+    this.#emit(span, true);
+  }
+
+  start(
     name: string,
     parent: TraceHeaders | undefined,
     kind: SpanRecord['kind'],
     attributes: Attributes = {},
   ): LiveSpan {
     const from = parseTraceparent(parent?.traceparent);
-    const traceId = from?.traceId ?? ids.generateTraceId();
-    const spanId = ids.generateSpanId();
+    const traceId = from?.traceId ?? this.#ids.generateTraceId();
+    const spanId = this.#ids.generateSpanId();
     const sampled = from?.sampled ?? true;
     const startMs = Date.now();
     const ticks = performance.now(); // steady: the wall clock may be set while the span is open
+    const traceparent = formatTraceparent(traceId, spanId, sampled);
     let all: Attributes = attributes;
     let ended = false;
-    const traceparent = formatTraceparent(traceId, spanId, sampled);
     return {
       context: parent?.tracestate === undefined ? { traceparent } : { traceparent, tracestate: parent.tracestate },
       set: (more) => void (all = { ...all, ...more }),
-      end(error) {
+      end: (error) => {
         if (ended) return;
         ended = true;
         const endMs = startMs + (performance.now() - ticks);
-        const span = {
-          name,
-          traceId,
-          spanId,
-          parentSpanId: from?.spanId,
-          kind,
-          startMs,
-          endMs,
-          attributes: all,
-          error,
-        };
-        processor.onEnd(readable(span, sampled));
+        const parentSpanId = from?.spanId;
+        this.#emit({ name, traceId, spanId, parentSpanId, kind, startMs, endMs, attributes: all, error }, sampled);
       },
     };
   }
 
-  return {
-    record: (span) => processor.onEnd(readable(span, true)),
-    start,
-    flush: () => atMost(processor.forceFlush(), FLUSH_MS),
-    close: () => atMost(processor.shutdown(), FLUSH_MS),
-  };
+  flush(): Promise<void> {
+    return atMost(this.#processor.forceFlush(), FLUSH_MS);
+  }
+
+  close(): Promise<void> {
+    return atMost(this.#processor.shutdown(), FLUSH_MS);
+  }
+
+  #emit(span: SpanRecord, sampled: boolean): void {
+    const { traceId, spanId, parentSpanId, startMs, error } = span;
+    const traceFlags = sampled ? TraceFlags.SAMPLED : TraceFlags.NONE;
+    const own: SpanContext = { traceId, spanId, traceFlags };
+    const endMs = Math.max(startMs, span.endMs);
+    this.#processor.onEnd({
+      name: span.name,
+      kind: KINDS[span.kind],
+      spanContext: () => own,
+      ...(parentSpanId === undefined
+        ? {}
+        : { parentSpanContext: { traceId, traceFlags, spanId: parentSpanId, isRemote: true } }),
+      startTime: hrTime(startMs),
+      endTime: hrTime(endMs),
+      duration: hrTime(endMs - startMs),
+      status: error === undefined ? { code: SpanStatusCode.UNSET } : { code: SpanStatusCode.ERROR, message: error },
+      attributes: { ...span.attributes },
+      links: [],
+      events: [],
+      ended: true,
+      resource: this.#resource,
+      instrumentationScope: this.#scope,
+      droppedAttributesCount: 0,
+      droppedEventsCount: 0,
+      droppedLinksCount: 0,
+    });
+  }
+}
+
+/** A tracer that sends to a collector. */
+export function otelTracer(options: OtelOptions): OtelTracer {
+  return new OtlpTracer(options);
 }

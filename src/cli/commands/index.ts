@@ -2,6 +2,7 @@
 import type { Register } from '../program.ts';
 import { register as apply } from './apply.ts';
 import { register as completion } from './completion.ts';
+import { register as doctor } from './doctor.ts';
 import { register as plan } from './plan.ts';
 import { register as publish } from './publish.ts';
 import { register as reconcile } from './reconcile.ts';
@@ -9,4 +10,14 @@ import { register as replay } from './replay.ts';
 import { register as runs } from './runs.ts';
 import { register as validate } from './validate.ts';
 
-export const COMMANDS: readonly Register[] = [validate, plan, apply, runs, replay, publish, reconcile, completion];
+export const COMMANDS: readonly Register[] = [
+  validate,
+  plan,
+  apply,
+  runs,
+  replay,
+  publish,
+  reconcile,
+  doctor,
+  completion,
+];

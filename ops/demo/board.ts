@@ -41,16 +41,25 @@ function isRunStatus(text: string): text is RunStatus {
 
 export class Board {
   readonly #runs = new Map<string, BoardRun>();
+  /** Events of runs that are not expected (yet): the event may come before the publisher hears of its own message. */
+  readonly #early = new Map<string, BoardEvent[]>();
 
   /** A run whose message is published. Events may have come before. */
   expect(workflow: string, runId: string): void {
     if (this.#runs.has(runId)) return;
     this.#runs.set(runId, { workflow, runId, status: 'waiting', step: undefined, computed: false });
+    for (const event of this.#early.get(runId) ?? []) this.apply(event);
+    this.#early.delete(runId);
   }
 
-  /** Takes an event; true when it changed something. Events of runs that are not expected (yet) are kept as well. */
-  apply({ workflow, runId, step, event }: BoardEvent): boolean {
-    const known = this.#runs.get(runId) ?? { workflow, runId, status: 'waiting', step: undefined, computed: false };
+  /** Takes an event; true when it changed something. Those of runs that nobody expects yet are kept for then. */
+  apply(given: BoardEvent): boolean {
+    const { workflow, runId, step, event } = given;
+    const known = this.#runs.get(runId);
+    if (known === undefined) {
+      this.#early.set(runId, [...(this.#early.get(runId) ?? []), given]);
+      return false;
+    }
     if (ENDS.has(known.status) && event !== 'retried') return false;
     if (step === undefined) {
       const status = event === 'started' || event === 'retried' ? 'running' : event;

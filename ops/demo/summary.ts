@@ -122,7 +122,9 @@ export interface Closing {
   /** Dead letters of the failed runs: subject by run. */
   readonly deadLetters: Readonly<Record<string, string>>;
   readonly prefectUi: string | undefined;
-  readonly trace: { readonly runId: string; readonly url: string; readonly traceId: string } | undefined;
+  readonly trace:
+    | { readonly runId: string; readonly url: string; readonly traceId: string; readonly spans: number }
+    | undefined;
   /** How to call the command line, e.g. `node dist/cli/main.js`. */
   readonly cli: string;
   readonly envFile: string;
@@ -182,7 +184,7 @@ export function summaryLines(summaries: readonly WorkflowSummary[], closing: Clo
     ...(prefectUi === undefined ? [] : [`Prefect   ${prefectUi}`]),
     ...(trace === undefined
       ? []
-      : [`Jaeger    ${trace.url}`, `          (trace ${trace.traceId} of run ${trace.runId})`]),
+      : [`Jaeger    ${trace.url}`, `          (trace ${trace.traceId} of run ${trace.runId}, ${trace.spans} spans)`]),
     '',
     'Try next:',
     `  . ${envFile}`,

@@ -3,7 +3,7 @@ export { OpsError, type OpsErrorCode } from '../lib/errors.ts';
 export { prefectPython } from '../provision/index.ts';
 export type { JaegerOptions } from './jaeger.ts';
 export { freePort, isPortFree } from './ports.ts';
-export { type KeepOptions, type KeptProcess, keepProcess, stopProcesses } from './processes.ts';
+export { endedProcesses, type KeepOptions, type KeptProcess, keepProcess, stopProcesses } from './processes.ts';
 export type { ServerHandle } from './server.ts';
 export { type NatsOptions, PREFECT_QUIET, type PrefectOptions, type RedisOptions } from './servers.ts';
 export { down, type PartStatus, runDir, type Stack, status, type UpOptions, up } from './stack.ts';

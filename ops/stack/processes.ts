@@ -70,3 +70,10 @@ export async function stopRecorded(name: string, known: ProcessIdentity, waitMs 
     throw new OpsError('MR_LOCKED', `${name} (process ${known.pid}) does not end, not even by kill -9.`);
   }
 }
+
+/** Recorded processes that have ended by themselves, each with its log. */
+export function endedProcesses(stackDir: string): { readonly name: string; readonly logFile: string }[] {
+  return Object.entries(readState(stackDir).processes ?? {}).flatMap(([name, known]) =>
+    known === undefined || isSameProcess(known) ? [] : [{ name, logFile: known.logFile }],
+  );
+}

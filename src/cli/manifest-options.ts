@@ -9,9 +9,8 @@ import {
   type Problem,
   type SourceFile,
 } from '../manifests/index.ts';
-import type { Settings } from './context.ts';
+import type { CliContext, Settings } from './context.ts';
 import { EXIT } from './format-error.ts';
-import type { CliContext } from './index.ts';
 
 export const DEFAULT_PATHS = ['streams'] as const;
 

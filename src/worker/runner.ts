@@ -28,6 +28,7 @@ const UNREPORTED = 100;
 export interface RunnerDeps {
   readonly handler: RegisteredHandler;
   readonly workerName: string;
+  readonly queue: string;
   readonly sink: ResultSink;
   readonly timers: Timers;
   readonly telemetry: Telemetry;
@@ -58,13 +59,13 @@ export class HandlerRunner {
     UNREPORTED,
   );
   readonly #stopHeartbeat: () => void;
-  readonly #labels: { readonly handler: string };
+  readonly #labels: { readonly queue: string; readonly handler: string };
   #draining = false;
   #idle: (() => void)[] = [];
 
   constructor(deps: RunnerDeps) {
     this.#deps = deps;
-    this.#labels = { handler: deps.handler.name };
+    this.#labels = { queue: deps.queue, handler: deps.handler.name };
     this.#stopHeartbeat = deps.timers.every(Math.max(1, Math.floor(deps.handler.ackWaitMs / 3)), () => this.#beat());
   }
 

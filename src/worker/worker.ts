@@ -195,6 +195,7 @@ class NatsWorker implements Worker {
     const runner: HandlerRunner = new HandlerRunner({
       handler,
       workerName: this.name,
+      queue: this.#queue,
       sink: createResultSink(door, processTimers, () => this.#stopped),
       timers: processTimers,
       telemetry: this.#telemetry,

@@ -143,6 +143,7 @@ export function bench(registered: RegisteredHandler, change: Partial<RunnerDeps>
   const runner = new HandlerRunner({
     handler: registered,
     workerName: 'tester',
+    queue: 'default',
     sink,
     timers,
     telemetry: noTelemetry,

@@ -26,28 +26,30 @@ export interface BringUp {
   readonly signal: AbortSignal;
   /** Told of the stack as soon as it is there, for the clean-up. */
   readonly onStack: (stack: Stack) => void;
+  /** Told of every process that is started, not of those that were running. */
+  readonly onProcess: (name: string) => void;
 }
 
 /**
  * Starts what is missing.
  * @throws OpsError when a part that is needed cannot be had, or the manifests cannot be applied
  */
-export async function bringUp({ say, signal, onStack }: BringUp): Promise<Demo> {
+export async function bringUp({ say, signal, onStack, onProcess }: BringUp): Promise<Demo> {
   say('Servers');
   const stack = await up({ dir: runDir('default'), progress: printProgress({ write: (line) => say(`  ${line}`) }) });
   onStack(stack);
   signal.throwIfAborted();
   for (const part of stack.unavailable) say(`  ${part.reason}`);
-  for (const name of stack.reused) say(`  ${name} was running already`);
+  if (stack.reused.length > 0) say(`  running already: ${stack.reused.join(', ')}`);
   const env = { ...stack.env };
 
-  say('Manifests');
-  for (const line of await apply(env)) say(`  ${line}`);
+  say('Manifests in streams/');
+  say(`  ${await apply(env)}`);
   signal.throwIfAborted();
 
   say('Processes');
-  const processes = await startProcesses(stack, env);
-  for (const { name, reused } of processes) say(`  ${name} ${reused ? 'was running already' : 'is ready'}`);
+  const processes = await startProcesses(stack, env, onProcess);
+  for (const { name, reused } of processes) say(`  ✓ ${name.padEnd(12)} ${reused ? 'running already' : 'ready'}`);
   signal.throwIfAborted();
   return { stack, env, processes };
 }
@@ -69,16 +71,21 @@ export function millrace(args: readonly string[], env: Readonly<Record<string, s
   });
 }
 
-async function apply(env: Readonly<Record<string, string>>): Promise<string[]> {
+/** Applies them; gives the line that says what has changed. */
+async function apply(env: Readonly<Record<string, string>>): Promise<string> {
   const { code, stdout, stderr } = await millrace(['apply', 'streams/'], env);
   if (code !== 0) throw new OpsError('MR_COMMAND', `The manifests could not be applied:\n${stderr}${stdout}`.trimEnd());
-  return stdout.trimEnd().split('\n');
+  return stdout.trimEnd().split('\n').at(-1) ?? '';
 }
 
 /** A second controller needs the queue on Redis; without it the reconcile queue is one process's memory. */
 const controllerCount = (stack: Stack): number => (stack.redis === undefined ? 1 : 2);
 
-async function startProcesses(stack: Stack, env: Readonly<Record<string, string>>): Promise<KeptProcess[]> {
+async function startProcesses(
+  stack: Stack,
+  env: Readonly<Record<string, string>>,
+  onProcess: (name: string) => void,
+): Promise<KeptProcess[]> {
   const version = newestChange(['src', 'ops/demo', 'ops/prefect']);
   const python = await prefectPython();
   const dir = join(stack.dir, 'processes');
@@ -89,6 +96,7 @@ async function startProcesses(stack: Stack, env: Readonly<Record<string, string>
       env: { ...env, ...more, MILLRACE_HTTP_PORT: String(port) },
       readyUrl: `http://127.0.0.1:${port}/readyz`,
       readyTimeoutMs: READY_MS,
+      onStart: () => onProcess(name),
     });
   };
   const host = keep('flow-host', python, ['-m', 'host', '--flows', join(ROOT_DIR, 'ops', 'prefect', 'flows')], {

@@ -40,9 +40,20 @@ function interruption(screen: Screen): AbortSignal {
   return controller.signal;
 }
 
-async function run(screen: Screen, signal: AbortSignal, onStack: (stack: Stack) => void): Promise<void> {
+/** What this demo has started: what an interruption stops. */
+interface Started {
+  stack?: Stack;
+  readonly processes: string[];
+}
+
+async function run(screen: Screen, signal: AbortSignal, started: Started): Promise<void> {
   const items = await readItems();
-  const demo = await bringUp({ say: (line) => screen.say(line), signal, onStack });
+  const demo = await bringUp({
+    say: (line) => screen.say(line),
+    signal,
+    onStack: (stack) => (started.stack = stack),
+    onProcess: (name) => started.processes.push(name),
+  });
   const { env } = demo;
   const telemetry = await createTelemetry({
     service: 'demo-feeder',
@@ -57,7 +68,7 @@ async function run(screen: Screen, signal: AbortSignal, onStack: (stack: Stack) 
       salt: `demo-${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`,
       atOnce: AT_ONCE,
       deadlineMs: DEADLINE_MS,
-      trouble: () => trouble(demo.stack.dir),
+      trouble: () => trouble(demo),
     });
     await telemetry.tracer.flush();
     for (const line of await summary(door, demo, driven)) screen.say(line);
@@ -68,8 +79,8 @@ async function run(screen: Screen, signal: AbortSignal, onStack: (stack: Stack) 
 }
 
 /** A process that has ended by itself: no run would end any more, so say it now. */
-function trouble(stackDir: string): string | undefined {
-  const [ended] = endedProcesses(stackDir);
+function trouble({ stack, processes }: Demo): string | undefined {
+  const ended = endedProcesses(stack.dir).find(({ name }) => processes.some((ours) => ours.name === name));
   if (ended === undefined) return undefined;
   return `The process ${ended.name} has ended, which it should not. Its log is ${relative(ROOT_DIR, ended.logFile)}.`;
 }
@@ -106,29 +117,29 @@ function commandLine(): string {
   return fresh ? 'node dist/cli/main.js' : 'node --import tsx src/cli/main.ts';
 }
 
-/** Stops what this demo started: all of it, or only the processes when the servers were there before. */
-async function cleanUp(stack: Stack | undefined): Promise<void> {
+/** Stops what this demo started: everything, or only its processes when servers were there before. */
+async function cleanUp({ stack, processes }: Started): Promise<void> {
   if (stack === undefined) return;
   if (stack.reused.length === 0) await stack.down();
-  else await stopProcesses(stack.dir);
+  else await stopProcesses(stack.dir, processes);
 }
 
 async function main(): Promise<number> {
   const screen = createScreen();
   const signal = interruption(screen);
-  let stack: Stack | undefined;
+  const started: Started = { processes: [] };
   try {
-    await run(screen, signal, (started) => (stack = started));
+    await run(screen, signal, started);
     return 0;
   } catch (error) {
     if (signal.aborted) {
-      await cleanUp(stack);
+      await cleanUp(started);
       screen.say('Stopped. Runs that were open are in the streams and go on with the next `make demo`.');
       return 130;
     }
     screen.say(error instanceof OpsError ? error.message : `The demo failed: ${messageOf(error)}`);
-    if (stack !== undefined) {
-      const logs = relative(ROOT_DIR, join(stack.dir, 'processes'));
+    if (started.stack !== undefined) {
+      const logs = relative(ROOT_DIR, join(started.stack.dir, 'processes'));
       screen.say(`Everything keeps running for you to look at: logs are in ${logs}/, \`make down\` stops it.`);
     }
     return 1;

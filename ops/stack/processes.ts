@@ -12,6 +12,8 @@ export interface KeepOptions extends Omit<ProcessOptions, 'detached' | 'onLaunch
   readonly readyUrl: string;
   /** Of the code it runs: a recorded process of another version is replaced. */
   readonly version: string;
+  /** Told when a new one is started, before it is ready. */
+  readonly onStart?: () => void;
 }
 
 export interface KeptProcess {
@@ -27,7 +29,7 @@ export interface KeptProcess {
  * when it lives, is ready and of the same version; otherwise it is stopped and a new one started.
  */
 export async function keepProcess(stackDir: string, options: KeepOptions): Promise<KeptProcess> {
-  const { name, version, readyUrl, ...rest } = options;
+  const { name, version, readyUrl, onStart, ...rest } = options;
   const known = readState(stackDir).processes?.[name];
   if (known !== undefined && isSameProcess(known)) {
     if (known.version === version && (await httpOk(known.readyUrl))) {
@@ -41,7 +43,10 @@ export async function keepProcess(stackDir: string, options: KeepOptions): Promi
     readyUrl,
     detached: true,
     // Before it is ready: whoever interrupts us now must still be able to take it down.
-    onLaunch: ({ identity, logFile }) => record(stackDir, name, { ...identity, readyUrl, logFile, version }),
+    onLaunch: ({ identity, logFile }) => {
+      record(stackDir, name, { ...identity, readyUrl, logFile, version });
+      onStart?.();
+    },
   });
   return { name, logFile: handle.logFile, readyUrl, reused: false };
 }

@@ -25,7 +25,7 @@ export function sortProblems(problems: readonly Problem[]): readonly Problem[] {
     const files = (a.place.file ?? '').localeCompare(b.place.file ?? '');
     if (files !== 0) return files;
     const lines = (a.place.line ?? 0) - (b.place.line ?? 0) || (a.place.column ?? 0) - (b.place.column ?? 0);
-    return lines !== 0 ? lines : ORDER[a.severity] - ORDER[b.severity];
+    return lines || ORDER[a.severity] - ORDER[b.severity] || a.rule.localeCompare(b.rule);
   });
 }
 

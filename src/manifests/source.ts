@@ -1,5 +1,16 @@
 /** YAML text with positions: which line and column a field of a document came from. Pure. */
-import { type Document, isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  visit,
+} from 'yaml';
 import { messageOf, type Place } from '../kernel/index.ts';
 import type { Problem } from './problem.ts';
 
@@ -87,6 +98,17 @@ function syntaxProblem(file: string, lines: LineCounter, offset: number, message
   };
 }
 
+/** Where the first alias stands that names no anchor; the document's begin when there is none. */
+function danglingAlias(doc: Document.Parsed): number {
+  let offset: number | undefined;
+  visit(doc, {
+    Alias(_, alias) {
+      if (alias.resolve(doc) === undefined) offset ??= alias.range?.[0];
+    },
+  });
+  return offset ?? doc.range[0];
+}
+
 const HINTS: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: 'remove one of the two; YAML would keep only one of them',
   TAB_AS_INDENT: 'indent with spaces',
@@ -117,7 +139,7 @@ export function parseSource(source: SourceFile): {
       if (value !== null) documents.push(new SourceDocument(source.file, doc, lines, value));
     } catch (error) {
       const hint = 'an alias (*name) needs an anchor (&name) before it in the same document';
-      problems.push(syntaxProblem(source.file, lines, doc.range[0], messageOf(error), hint));
+      problems.push(syntaxProblem(source.file, lines, danglingAlias(doc), messageOf(error), hint));
     }
   }
   return { documents, problems };

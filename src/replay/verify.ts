@@ -23,7 +23,7 @@ import {
   type StoredInput,
   type Transition,
 } from '../engine/index.ts';
-import { canonicalJson, MillraceError } from '../kernel/index.ts';
+import { canonicalJson, HEADERS, MillraceError } from '../kernel/index.ts';
 import { type DiffLine, diffJson } from './diff.ts';
 
 /** Where and how code and journal part. */
@@ -154,9 +154,18 @@ class Walk {
     return undefined;
   }
 
-  /** R4 of one input that left no entry. Poison inputs and those before any definition could leave none. */
+  /** True when its entry would not have fitted into a message: the engine sends another input in its place. */
+  #wasTooLarge({ run, seq }: StoredInput): boolean {
+    const msgId = `too-large:${run.runId}:${seq}`;
+    return this.#recording.inputs.some(({ headers }) => headers[HEADERS.msgId] === msgId);
+  }
+
+  /**
+   * R4 of one input that left no entry. Not judged: poison, and what came before the start (it may have been refused for
+   * want of a definition).
+   */
   #silent(stored: StoredInput): Found | undefined {
-    if (this.#read(stored) === undefined) return undefined;
+    if (this.#state.status === 'new' || this.#read(stored) === undefined || this.#wasTooLarge(stored)) return undefined;
     const outcome = this.#decide(stored);
     if ('kind' in outcome) return outcome;
     if (outcome.decided.length === 0) return undefined;

@@ -27,9 +27,36 @@ const histogram = (help: string, ...labels: string[]): MetricDeclaration => ({
   buckets: SECONDS,
 });
 
+/** From a message to the end of a run: seconds to hours. */
+const LONG: readonly number[] = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200];
+
 export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
-  millrace_http_requests_total: counter('Requests to the health server', 'path', 'status'),
+  // every process
   millrace_info: gauge('Always 1; says which version this process runs', 'version'),
-  millrace_ready: gauge('1 when every part this process needs answers', 'part'),
+  // the engine
+  millrace_engine_inputs_total: counter('Inputs handled, by what became of them', 'workflow', 'outcome'),
+  millrace_engine_input_seconds: histogram('Time from delivery of an input to its acknowledgement', 'workflow'),
+  millrace_engine_conflicts_total: counter('Appends that another controller was faster with', 'workflow'),
+  millrace_engine_lookups_total: counter('Times the earlier inputs of a run had to be looked up', 'workflow'),
+  // workers
+  millrace_worker_running: gauge('Attempts under way in this worker', 'handler'),
+  millrace_worker_attempts_total: counter('Attempts this worker has ended', 'handler', 'outcome'),
+  millrace_worker_attempt_seconds: {
+    ...histogram('Time from taking an attempt to its stored report', 'handler'),
+    buckets: LONG,
+  },
+  // the bridge to Prefect
+  millrace_prefect_requests_total: counter("Requests to Prefect's API", 'op', 'result'),
+  millrace_prefect_events_total: counter("Flow run events read from Prefect's event socket", 'type'),
+  millrace_prefect_events_lost_total: counter('Events that could be neither stored nor queued; the sweep repairs them'),
+  millrace_prefect_socket_connected: gauge("1 while Prefect's event socket is open"),
+  millrace_prefect_socket_reconnects_total: counter("Times Prefect's event socket had to be opened again"),
+  millrace_reconcile_total: counter('Looks at both sides of a flow run, by how they ended', 'outcome'),
+  millrace_reconcile_seconds: histogram('Time of one look at both sides'),
+  millrace_reconcile_actions_total: counter('What the reconciler did to bring both sides together', 'action'),
+  millrace_reconcile_queue_errors_total: counter('Calls of the reconcile queue that failed', 'where'),
+  millrace_sweep_total: counter('Sweeps over all open flow runs', 'result'),
+  millrace_sweep_seconds: histogram('Time of one sweep'),
+  millrace_sweep_enqueued_total: counter('Keys a sweep found to be looked at'),
+  millrace_open_flows: gauge('Attempts of Prefect steps that are open'),
 };
-void histogram;

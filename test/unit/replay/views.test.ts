@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest';
+import {
+  diffJson,
+  historyOf,
+  type RunSummary,
+  resolveRun,
+  selectRuns,
+  stateAt,
+  summarize,
+  viewRun,
+} from '../../../src/replay/index.ts';
+import { failed, flow, record, start, succeeded, T0, whole } from './record.ts';
+
+describe('summary', () => {
+  const summaryOf = (recorded: ReturnType<typeof record>): RunSummary | undefined =>
+    recorded.entries.reduce<RunSummary | undefined>((s, entry) => summarize(s, recorded.run, entry), undefined);
+
+  test('follows a run to its end', () => {
+    expect(summaryOf(whole())).toEqual({
+      workflow: 'flow',
+      runId: 'r1',
+      status: 'completed',
+      digest: flow.digest,
+      startedAt: T0,
+      endedAt: T0 + 7_000,
+      updatedAt: T0 + 7_000,
+      by: 'anna',
+      stepsCompleted: 3,
+      stepsSkipped: 0,
+      open: [],
+      failures: 1,
+      retries: 0,
+      lastEntry: 16,
+    });
+  });
+
+  test('says where an open run stands, and why a failed one failed', () => {
+    expect(summaryOf(record([start()]))).toMatchObject({ status: 'running', open: ['load'], stepsCompleted: 0 });
+    const timer = (attempt: number) => ({ v: 1, kind: 'timer', timer: `retry/load/${attempt}` }) as const;
+    const broken = [start(), failed('load', 1), timer(1), failed('load', 2), timer(2), failed('load', 3)];
+    expect(summaryOf(record(broken))).toMatchObject({
+      status: 'failed',
+      open: [],
+      failures: 3,
+      failedStep: 'load',
+      error: { code: 'MR_STEP_FAILED', message: 'load is broken' },
+    });
+    const again = summaryOf(record([...broken, { v: 1, kind: 'retry' }]));
+    expect(again).toMatchObject({ status: 'running', retries: 1, open: ['load'] });
+    expect(again).not.toHaveProperty('error');
+    expect(again).not.toHaveProperty('endedAt');
+  });
+
+  test('selects by status, newest first', () => {
+    const base = summaryOf(record([start()]));
+    if (base === undefined) throw new Error('no summary');
+    const runs = [1, 2, 3].map(
+      (n) => ({ ...base, runId: `r${n}`, startedAt: T0 + n, status: n === 2 ? 'failed' : 'running' }) as RunSummary,
+    );
+    expect(selectRuns(runs).map(({ runId }) => runId)).toEqual(['r3', 'r2', 'r1']);
+    expect(selectRuns(runs, { status: 'running', limit: 1 }).map(({ runId }) => runId)).toEqual(['r3']);
+  });
+});
+
+describe('view', () => {
+  test('shows every attempt with its times and its error, and steps to come', () => {
+    const recorded = record([
+      start(),
+      { v: 1, kind: 'task.started', step: 'load', attempt: 1, worker: 'w1' },
+      failed('load'),
+      { v: 1, kind: 'timer', timer: 'retry/load/1' },
+    ]);
+    const { steps, state } = viewRun(recorded.run, recorded.entries, flow);
+    expect(state).toEqual(recorded.state);
+    expect(steps.map(({ name, status, attempts }) => [name, status, attempts.length])).toEqual([
+      ['load', 'scheduled', 2],
+      ['check', 'pending', 0],
+      ['approve', 'pending', 0],
+    ]);
+    expect(steps[0]?.attempts).toEqual([
+      {
+        attempt: 1,
+        status: 'failed',
+        scheduledAt: T0,
+        startedAt: T0 + 1_000,
+        endedAt: T0 + 2_000,
+        worker: 'w1',
+        error: { code: 'MR_STEP_FAILED', message: 'load is broken', retryable: true, lost: false },
+        retryAt: T0 + 2_010,
+      },
+      { attempt: 2, status: 'scheduled', scheduledAt: T0 + 3_000 },
+    ]);
+  });
+
+  test('without the definition shows what has begun', () => {
+    const recorded = record([start()]);
+    expect(viewRun(recorded.run, recorded.entries).steps.map(({ name }) => name)).toEqual(['load']);
+  });
+});
+
+describe('history', () => {
+  test('tells what happened, when and why', () => {
+    const recorded = record([start(), failed('load')]);
+    const lines = historyOf(
+      recorded.entries,
+      new Map([
+        [1, 'start'],
+        [3, 'task.failed'],
+      ]),
+    );
+    expect(lines.map(({ seq, cause, causeKind, text }) => [seq, cause, causeKind, text])).toEqual([
+      [2, 1, 'start', 'run started by anna'],
+      [2, 1, 'start', 'load handed out'],
+      [4, 3, 'task.failed', 'load failed: load is broken; next attempt in 10ms'],
+      [4, 3, 'task.failed', 'timer retry/load/1 set, due in 10ms'],
+    ]);
+  });
+
+  test('gives the state at a sequence', () => {
+    const { run, entries, state } = record([start(), succeeded('load')]);
+    expect(stateAt(run, entries, 3)).toMatchObject({ lastEntry: 2, steps: { load: { status: 'scheduled' } } });
+    expect(stateAt(run, entries, 1_000)).toEqual(state);
+    expect(stateAt(run, entries, 1).status).toBe('new');
+  });
+});
+
+describe('an abbreviated id', () => {
+  const runs = ['abc1', 'abc2', 'xyz', 'xyzz'].map((runId) => ({ workflow: 'w', runId }));
+  test('means the one run that begins so; a whole id wins over longer ones', () => {
+    expect(resolveRun('abc1', runs).runId).toBe('abc1');
+    expect(resolveRun('xyz', runs).runId).toBe('xyz');
+    expect(resolveRun('xyzz', runs).runId).toBe('xyzz');
+  });
+  test('of several runs or of none is refused', () => {
+    expect(() => resolveRun('abc', runs)).toThrow('"abc" may mean abc1 (w), abc2 (w)');
+    expect(() => resolveRun('q', runs)).toThrow('there is no run "q"');
+  });
+});
+
+describe('diff', () => {
+  test('shows changed lines in their surroundings, whatever the order of keys', () => {
+    expect(diffJson({ a: 1, b: 2 }, { b: 2, a: 1 })).toEqual([]);
+    const text = diffJson({ a: 1, b: 2, c: 3, d: 4, e: 5, f: 6 }, { a: 1, b: 7, c: 3, d: 4, e: 5, f: 6 });
+    expect(text.map(({ side, text: line }) => side + line)).toEqual([
+      ' {',
+      '   "a": 1,',
+      '-  "b": 2,',
+      '+  "b": 7,',
+      '   "c": 3,',
+      '   "d": 4,',
+    ]);
+  });
+});

@@ -17,7 +17,7 @@ import {
   systemAssets,
   workflowAssets,
 } from '../../src/engine/index.ts';
-import { hostConsumer, STREAMS } from '../../src/kernel/index.ts';
+import { hostConsumer, isMillraceError, STREAMS } from '../../src/kernel/index.ts';
 import { type DefinitionStore, ensureAssets, openDefinitions, sealDefinition } from '../../src/manifests/index.ts';
 
 export const POOL = 'default';
@@ -73,8 +73,12 @@ export async function openSystem(url: string): Promise<SmallSystem> {
       const consumption = await journal.consume(
         definition.name,
         async (delivery) => {
-          await handle(delivery.run);
-          delivery.ack();
+          try {
+            await handle(delivery.run);
+            delivery.ack();
+          } catch {
+            delivery.nak(100); // a server is away
+          }
         },
         { maxInFlight: 1 },
       );
@@ -118,12 +122,19 @@ async function decideAll(journal: Journal, definition: Definition, runId: string
   }
 }
 
-/** Looks until it is as wanted. The servers offer no event for "the fold now says so". */
-export async function poll<T>(look: () => Promise<T>, wanted: (value: T) => boolean, ms = 30_000): Promise<T> {
+/** Looks until it is as wanted, also through outages. The servers offer no event for "the fold now says so". */
+export async function poll<T>(look: () => Promise<T>, wanted: (value: T) => boolean, ms = 60_000): Promise<T> {
   for (const deadline = Date.now() + ms; ; ) {
-    const value = await look();
-    if (wanted(value)) return value;
-    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(value)} after ${ms} ms`);
+    let seen: unknown;
+    try {
+      const value = await look();
+      if (wanted(value)) return value;
+      seen = value;
+    } catch (error) {
+      if (!isMillraceError(error) || error.next !== 'retry') throw error;
+      seen = error.message;
+    }
+    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(seen)} after ${ms} ms`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

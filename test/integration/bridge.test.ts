@@ -341,6 +341,17 @@ describe('outages', () => {
     host.ack(unwanted);
   });
 
+  test('NATS is killed and comes back: nothing is lost, everything goes on', async () => {
+    const id = await begun('d8');
+    await servers.nats.kill();
+    await set(id, 'PENDING');
+    await set(id, 'CANCELLED');
+    await servers.nats.restart();
+    await system.until(REPORT, 'd8', ({ status }) => status === 'cancelled');
+    await complete('d9', await begun('d9'));
+    await system.until(REPORT, 'd9', ({ status }) => status === 'completed');
+  });
+
   test('the dispatch queue was emptied: the flow run is dispatched again', async () => {
     const id = await begun('d6');
     await system.door.jsm.streams.purge(STREAMS.flows, { filter: `flow.dispatch.${POOL}` });
@@ -365,7 +376,7 @@ test('afterwards streams and Prefect agree on every attempt', async () => {
   const { total, agree, disagreements } = await poll(compare, (result) => result.disagreements.length === 0);
   expect(disagreements).toEqual([]);
   expect(agree).toBe(total);
-  expect(total).toBe(17);
+  expect(total).toBe(19);
 });
 
 test('checks say what works', async () => {

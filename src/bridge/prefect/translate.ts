@@ -20,8 +20,12 @@ export function timeOf(timestamp: string | null | undefined): number {
   return Number.isNaN(at) ? 0 : at;
 }
 
+/** A message may hold a whole traceback of a generated program; the log keeps its beginning, Prefect has the rest. */
+const LONGEST_MESSAGE = 4_000;
+
 export function flowStateOf(state: PrefectState): FlowState {
-  return { type: state.type, name: state.name, message: state.message ?? undefined, at: timeOf(state.timestamp) };
+  const message = state.message?.slice(0, LONGEST_MESSAGE) ?? undefined;
+  return { type: state.type, name: state.name, message, at: timeOf(state.timestamp) };
 }
 
 export function isTerminal(type: StateType): boolean {

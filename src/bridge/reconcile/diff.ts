@@ -225,12 +225,26 @@ function collectForTheRecord(ageMs: number, queued: Queued | undefined): Plan {
   return after(PATIENCE.dispatchMs, dispatch('collect', ageMs));
 }
 
-/** `true` when the plan for equal facts needs to know what is on the dispatch queue. */
-export function needsQueued(attempt: Attempt, live: Live): boolean {
+/** `true` when the plan depends on what is on the dispatch queue: only then is it worth reading. */
+export function needsQueued(attempt: Attempt, live: Live, now: number): boolean {
   if (live.kind !== 'run') return false;
   const { type } = live.state;
-  if (attempt.verdict === 'open') return type !== 'PAUSED' && type !== 'CANCELLED';
-  return type === 'CANCELLING' || (type === 'COMPLETED' && attempt.flow?.state.type !== 'COMPLETED');
+  const ageMs = Math.max(0, now - live.state.at);
+  if (attempt.verdict !== 'open') {
+    return type === 'CANCELLING' || (type === 'COMPLETED' && attempt.flow?.state.type !== 'COMPLETED');
+  }
+  switch (type) {
+    case 'SCHEDULED':
+      return attempt.flow !== undefined && ageMs >= PATIENCE.dispatchMs;
+    case 'PENDING':
+    case 'RUNNING':
+      return ageMs >= PATIENCE.zombieMs;
+    case 'PAUSED':
+    case 'CANCELLED':
+      return false;
+    default:
+      return true;
+  }
 }
 
 /** `true` when both sides tell the same story. */

@@ -1,5 +1,5 @@
 export { type Attempt, attemptsOf, type Verdict } from './attempts.ts';
-export { type Action, agrees, diff, type Live, PATIENCE } from './diff.ts';
+export { type Action, agrees, diff, type Live, needsQueued, PATIENCE } from './diff.ts';
 export { openDispatches } from './dispatches.jetstream.ts';
 export { followOpenFlows, type StreamedOpenFlows } from './open-flows.jetstream.ts';
 export type { CheckedQueue, DefinitionSource, Dispatches } from './ports.ts';

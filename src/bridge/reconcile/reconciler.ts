@@ -145,11 +145,12 @@ export class Reconciler {
     const { attempt } = look;
     const creating = live.kind === 'none' && attempt.verdict === 'open' && attempt.flow === undefined;
     const deploymentExists = creating ? (await this.#deployments.idOf(look.deployment)) !== undefined : undefined;
+    const now = clock.now();
     const queued =
-      live.kind === 'run' && needsQueued(attempt, live)
+      live.kind === 'run' && needsQueued(attempt, live, now)
         ? ((await dispatches.queued()).get(live.flowRunId) ?? NOT_QUEUED)
         : undefined;
-    return diff(attempt, live, { now: clock.now(), deploymentExists, queued });
+    return diff(attempt, live, { now, deploymentExists, queued });
   }
 
   /** Carries one action out; gives what Prefect has now when the action learnt it, `reported` when it is up to the run. */

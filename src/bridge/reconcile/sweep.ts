@@ -12,7 +12,7 @@ import { type Clock, isMillraceError, messageOf } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
 import { keyFromLabels, keyFromTags, keyText, MILLRACE_TAG } from '../key.ts';
 import { type FlowRun, flowStateOf, type PrefectApi, type StateType } from '../prefect/index.ts';
-import { agrees, diff, type Facts, type Live } from './diff.ts';
+import { agrees, diff, type Facts, type Live, type Queued } from './diff.ts';
 import type { OpenFlows, WatchedAttempt } from './open-flows.ts';
 import { type DefinitionSource, type Dispatches, NOT_QUEUED } from './ports.ts';
 
@@ -89,7 +89,7 @@ export class Sweep {
     const watched = await this.#ours();
     const alive = await prefect.filterFlowRuns({ tags: [MILLRACE_TAG], types: ALIVE });
     const runs = await this.#flowRuns(watched, alive);
-    const queued = await dispatches.queued();
+    const queued = watched.length === 0 ? new Map<string, Queued>() : await dispatches.queued();
     const now = clock.now();
     const keys = new Map<string, ReconcileKey>();
     for (const one of watched) {

@@ -1,6 +1,14 @@
 /** The policy of the bridge as tables (docs/reconcile.md, R1 to R5). */
 import { describe, expect, test } from 'vitest';
-import { type Attempt, agrees, diff, type Live, PATIENCE, type Verdict } from '../../../src/bridge/reconcile/index.ts';
+import {
+  type Attempt,
+  agrees,
+  diff,
+  type Live,
+  needsQueued,
+  PATIENCE,
+  type Verdict,
+} from '../../../src/bridge/reconcile/index.ts';
 import type { FlowState } from '../../../src/engine/index.ts';
 
 const NOW = 1_000_000;
@@ -249,6 +257,28 @@ test('R5: sides that agree and are settled give no actions', () => {
       expect(diff(a, live(type), facts(HELD)).actions, `${verdict} ${type}`).toEqual([]);
     }
   }
+});
+
+test('the dispatch queue is read whenever it would make a difference', () => {
+  const ages = [0, PATIENCE.reportMs, PATIENCE.dispatchMs, PATIENCE.heldReportMs, PATIENCE.zombieMs, LONG];
+  let reads = 0;
+  for (const verdict of ['open', 'completed', 'failed', 'lost', 'cancelled'] as const) {
+    for (const type of TYPES) {
+      for (const noted of [undefined, ...TYPES]) {
+        for (const ageMs of ages) {
+          const [a, l] = [attempt(verdict, noted), live(type, ageMs)];
+          if (needsQueued(a, l, NOW)) {
+            reads++;
+            continue;
+          }
+          for (const queued of [HELD, FREE, COLLECTING]) {
+            expect(diff(a, l, facts(queued)), `${verdict} ${type} ${noted} ${ageMs}`).toEqual(diff(a, l, facts()));
+          }
+        }
+      }
+    }
+  }
+  expect(reads).toBeGreaterThan(0);
 });
 
 test('the table of agreement', () => {

@@ -1,4 +1,7 @@
 /** What the bridge's tests share: a tiny engine over a journal, a Prefect in memory with the real one's rules, a clock. */
+
+import type { FlowRun, PrefectApi, SetState, SetStateResult, StateType } from '../../../src/bridge/prefect/index.ts';
+import type { DefinitionSource, Dispatches } from '../../../src/bridge/reconcile/index.ts';
 import {
   type CancelMessage,
   type Definition,
@@ -12,8 +15,6 @@ import {
 } from '../../../src/engine/index.ts';
 import type { Clock } from '../../../src/kernel/index.ts';
 import { MillraceError } from '../../../src/kernel/index.ts';
-import type { FlowRun, PrefectApi, SetState, SetStateResult, StateType } from '../../../src/bridge/prefect/index.ts';
-import type { DefinitionSource, Dispatches } from '../../../src/bridge/reconcile/index.ts';
 
 export const DEFINITION: Definition = {
   name: 'report',
@@ -32,8 +33,7 @@ export const DEFINITION: Definition = {
 };
 
 export const definitions = (definition: Definition = DEFINITION): DefinitionSource => ({
-  byDigest: async (name, digest) =>
-    name === definition.name && digest === definition.digest ? definition : undefined,
+  byDigest: async (name, digest) => (name === definition.name && digest === definition.digest ? definition : undefined),
   list: async () => [definition],
 });
 

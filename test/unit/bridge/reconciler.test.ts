@@ -22,7 +22,10 @@ beforeEach(async () => {
   prefect = new FakePrefect(clock);
   dispatches = new FakeDispatches();
   spans = [];
-  const telemetry = { ...noTelemetry, tracer: { ...noTelemetry.tracer, record: (s: SpanRecord) => void spans.push(s) } };
+  const telemetry = {
+    ...noTelemetry,
+    tracer: { ...noTelemetry.tracer, record: (s: SpanRecord) => void spans.push(s) },
+  };
   reconciler = new Reconciler({ journal, definitions: definitions(), prefect, dispatches, clock, telemetry });
 });
 

@@ -39,8 +39,8 @@ export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
   millrace_engine_conflicts_total: counter('Appends that another controller was faster with', 'workflow'),
   millrace_engine_lookups_total: counter('Times the earlier inputs of a run had to be looked up', 'workflow'),
   // workers
-  millrace_worker_running: gauge('Attempts under way in this worker', 'handler'),
-  millrace_worker_attempts_total: counter('Attempts this worker has ended', 'handler', 'outcome'),
+  millrace_worker_running: gauge('Attempts under way in this worker', 'queue', 'handler'),
+  millrace_worker_attempts_total: counter('Attempts this worker has ended', 'queue', 'handler', 'outcome'),
   millrace_worker_attempt_seconds: {
     ...histogram('Time from taking an attempt to its stored report', 'handler'),
     buckets: LONG,

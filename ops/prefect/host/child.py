@@ -192,10 +192,9 @@ def _quiet_console() -> None:
         return
     from prefect.logging.handlers import PrefectConsoleHandler
 
-    names = [name for name in logging.root.manager.loggerDict if name == "prefect" or name.startswith("prefect.")]
-    for logger in [logging.getLogger(name) for name in names]:
-        for handler in [each for each in logger.handlers if isinstance(each, PrefectConsoleHandler)]:
-            logger.removeHandler(handler)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PrefectConsoleHandler):
+            handler.setLevel(logging.CRITICAL)
 
 
 def main() -> int:
@@ -206,17 +205,19 @@ def main() -> int:
     from prefect.client.orchestration import get_client
     from prefect.context import SyncClientContext
     from prefect.logging.configuration import setup_logging
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from . import flows, watch
 
-    setup_logging()
-    _quiet_console()
     watch.install()
     folders = [Path(text) for text in os.environ.get("MILLRACE_FLOWS", "").split(os.pathsep) if text]
     found, problems = flows.discover(folders)
     link.send({"is": "ready", "flows": [each.describe() for each in found.values()], "problems": problems})
+    # Prefect's heartbeat is a thread per flow run, whose end takes a second of each; the host has its own (lease.py).
     # Engines take the client of the context they find: one connection for all flow runs of this process.
-    with SyncClientContext.get_or_create() as context:
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), SyncClientContext.get_or_create() as context:
+        setup_logging()
+        _quiet_console()
         folder = Path(os.environ["MILLRACE_HOST_RESULTS"])
         Child(link, context.client, found, folder, os.environ["MILLRACE_DEPLOYMENT"]).serve()
     finish()

@@ -2,6 +2,7 @@
  * What every command is given. The composition root (`app/`) makes it; commands open nothing themselves, so that a
  * command under test gets whatever the test wants, and the process closes what was opened in one place.
  */
+import type { Command } from 'commander';
 import type { PrefectApi } from '../bridge/index.ts';
 import type { NatsDoor } from '../drivers/index.ts';
 import type { Journal } from '../engine/index.ts';
@@ -70,3 +71,6 @@ export interface CliContext {
   /** The text of an argument: itself, or the content of the file after `@` (`@-` reads stdin). */
   read(argument: string): Promise<string>;
 }
+
+/** A command file: adds its commands to the program. */
+export type Register = (program: Command, ctx: CliContext) => void;

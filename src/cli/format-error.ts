@@ -1,6 +1,6 @@
 /** How an error looks to the one who typed the command, and which exit code it gives. Pure. */
 import { formatPlace, isMillraceError, MillraceError, messageOf } from '../kernel/index.ts';
-import type { Colors } from './output.ts';
+import type { Colors } from './colors.ts';
 
 /** Exit codes of the command line. */
 export const EXIT = {

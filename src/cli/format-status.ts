@@ -1,5 +1,5 @@
 /** Statuses in colour. The word always stands beside the colour. Pure. */
-import type { Colors } from './output.ts';
+import type { Colors } from './colors.ts';
 
 const GOOD = new Set(['completed', 'ok']);
 const BAD = new Set(['failed', 'lost', 'fail']);

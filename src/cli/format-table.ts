@@ -1,6 +1,6 @@
 /** Tables for people: no frames, columns aligned, so that they can be cut and pasted. */
 import Table from 'cli-table3';
-import type { Colors } from './output.ts';
+import type { Colors } from './colors.ts';
 
 const NO_FRAME = {
   top: '',

@@ -1,5 +1,5 @@
-export type { CliContext, Settings } from './context.ts';
+export type { CliContext, Register, Settings } from './context.ts';
 export { readArgument } from './files.node.ts';
 export { EXIT, type ExitCode, errorData, errorText, exitCodeOf } from './format-error.ts';
 export { createOutput, type Output, type OutputOptions, type TextStream } from './output.ts';
-export { createProgram, type Register, runProgram } from './program.ts';
+export { createProgram, runProgram } from './program.ts';

@@ -4,7 +4,7 @@
  * Boundary: it writes to the streams it is given and to nothing else. With `--json` stdout carries exactly one JSON
  * document per command and remarks fall silent, so that a pipe into `jq` always works.
  */
-import pc from 'picocolors';
+import { type Colors, createColors } from './colors.ts';
 import { renderTable } from './format-table.ts';
 
 /** What an output needs of a stream; `process.stdout` and a test's buffer both do. */
@@ -21,8 +21,6 @@ export interface OutputOptions {
   readonly color: boolean;
   readonly json: boolean;
 }
-
-export type Colors = ReturnType<typeof pc.createColors>;
 
 export interface Progress {
   /** Redraws the line; `done` of `total`. */
@@ -67,7 +65,7 @@ function progressOn(stream: TextStream, label: string, silent: boolean): Progres
 export function createOutput(options: OutputOptions): Output {
   const { stdout, stderr, json } = options;
   const isTerminal = stdout.isTTY === true;
-  const c = pc.createColors(options.color && isTerminal && !json);
+  const c = createColors(options.color && isTerminal && !json);
   const line = (text = ''): void => void stdout.write(`${text}\n`);
   return {
     json,

@@ -4,9 +4,6 @@ import { MillraceError } from '../kernel/index.ts';
 import { COMMANDS } from './commands/index.ts';
 import type { CliContext } from './context.ts';
 
-/** A command file: adds its commands to the program. */
-export type Register = (program: Command, ctx: CliContext) => void;
-
 const AFTER = `
 Exit codes:
   0  done                       2  wrong arguments or configuration

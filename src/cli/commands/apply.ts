@@ -43,6 +43,7 @@ export function register(program: Command, ctx: CliContext): void {
   addPlanOptions(program.command('apply'))
     .description('create and change streams, consumers and workflows so that they are as described')
     .option('--plan <file>', 'apply this plan (of plan --out); refused when the system has changed since')
+    .addHelpText('after', '\nExamples:\n  $ millrace apply streams/\n  $ millrace apply --plan plan.json')
     .action(async (paths: string[], options: ApplyCommandOptions) => {
       const { plan, problems } = await planOf(ctx, paths, options);
       if (plan === undefined || !isAcceptable(problems)) {

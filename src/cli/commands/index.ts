@@ -1,5 +1,5 @@
 /** All command files, in the order of the help. Add yours here: `export function register(program, ctx)`. */
-import type { Register } from '../program.ts';
+import type { Register } from '../context.ts';
 import { register as apply } from './apply.ts';
 import { register as completion } from './completion.ts';
 import { register as doctor } from './doctor.ts';

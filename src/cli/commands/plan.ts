@@ -8,6 +8,7 @@ export function register(program: Command, ctx: CliContext): void {
   addPlanOptions(program.command('plan'))
     .description('show what apply would do, and what is live but not in the manifests')
     .option('--out <file>', 'write the plan down, for apply --plan')
+    .addHelpText('after', '\nExamples:\n  $ millrace plan streams/\n  $ millrace plan --out plan.json')
     .action(async (paths: string[], options: PlanOptions & { readonly out?: string }) => {
       const sources = await readManifests(pathsOf(paths));
       const { nc } = await ctx.door();

@@ -10,6 +10,7 @@ export function register(program: Command, ctx: CliContext): void {
     .description('check manifests; asks no server')
     .argument('[paths...]', 'manifest files, or directories of them (default: streams)')
     .option('--json', 'print JSON')
+    .addHelpText('after', '\nExamples:\n  $ millrace validate\n  $ millrace validate streams/delay-report.yaml --json')
     .action(async (paths: string[]) => {
       const sources = await readManifests(pathsOf(paths));
       const { problems, definitions, streams, documents } = checkManifests(sources);

@@ -24,7 +24,9 @@ function byName(list: readonly Json[]): Record<string, Json> | undefined {
 
 function members(value: Json): Record<string, Json> | undefined {
   if (Array.isArray(value)) return value.length === 0 ? undefined : byName(value);
-  return isObject(value) ? (value as Record<string, Json>) : undefined;
+  if (!isObject(value)) return undefined;
+  const sorted = Object.entries(value as Record<string, Json>).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted); // what is read back comes in another order than what is written
 }
 
 /** What differs, as paths: `steps.compute.timeoutMs`. Equal values give nothing. */

@@ -16,17 +16,16 @@ import { isDone, isOut, stepOf } from './state.ts';
 
 function variables(draft: Draft): Record<string, Json> {
   const { state } = draft;
-  const steps: Record<string, Json> = {};
-  for (const step of Object.values(state.steps)) {
-    if (step.status === 'completed') steps[step.name] = step.output ?? null;
-  }
+  const completed = Object.values(state.steps).filter((step) => step.status === 'completed');
+  const steps = Object.fromEntries(completed.map((step) => [step.name, step.output ?? null]));
   const startedAt = state.startedAt ?? draft.at;
   return { payload: state.payload, steps, run: { id: state.runId, workflow: state.workflow, startedAt } };
 }
 
 function expressionFailure(error: unknown): Failure {
   const code = isMillraceError(error) ? error.code : 'MR_INTERNAL';
-  return { code, message: messageOf(error), retryable: false, lost: false };
+  const hint = isMillraceError(error) && error.hint !== undefined ? { hint: error.hint } : {};
+  return { code, message: messageOf(error), ...hint, retryable: false, lost: false };
 }
 
 /** The input of a step: its `with` expressions, else the payload and the outputs of what it needs. */
@@ -150,7 +149,8 @@ export function failStep(draft: Draft, step: StepDefinition, attempt: number, er
 export function failAttempt(draft: Draft, step: StepDefinition, error: Failure): void {
   const { attempt, failures, lost } = stepOf(draft.state, step.name);
   draft.cancelTimer({ kind: 'timeout', step: step.name, attempt });
-  const again = error.lost ? lost + 1 <= step.retry.maxLost : error.retryable && failures + 1 < step.retry.maxAttempts;
+  const left = error.lost ? lost < step.retry.maxLost : failures + 1 < step.retry.maxAttempts;
+  const again = error.retryable && left;
   if (!again) return failStep(draft, step, attempt, error);
   const nth = error.lost ? lost + 1 : failures + 1;
   const delay = backoffMs(step.retry, nth, `${draft.state.runId}/${step.name}`);

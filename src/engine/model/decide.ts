@@ -23,17 +23,25 @@ import {
 } from './advance.ts';
 import { type Definition, findStep, type StepDefinition } from './definition.ts';
 import { Draft } from './draft.ts';
-import { type Failure, type Input, type InputBody, TERMINAL_FLOW_STATES } from './inputs.ts';
-import { isEnded, isOut, type RunState, stepOf } from './state.ts';
+import { type Failure, type Input, type InputBody, TERMINAL_FLOW_STATES, type TraceContext } from './inputs.ts';
+import { type FlowBinding, isOut, type RunState, stepOf } from './state.ts';
 import { parseTimer } from './timers.ts';
 import type { Transition } from './transitions.ts';
 
+/** W3C Trace Context level 1, version 00; ids of zeros only are not valid. */
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
 type Body<K extends InputBody['kind']> = Extract<InputBody, { kind: K }>;
+
+/** A trace context anybody can continue: that of the starting message if it is one, else one derived from the run. */
+function traceOf(runId: string, given: TraceContext | undefined): TraceContext {
+  if (given !== undefined && TRACEPARENT.test(given.traceparent)) return given;
+  return { traceparent: `00-${traceIdOfRun(runId)}-${spanIdOf(runId, 'origin')}-01` };
+}
 
 function start(draft: Draft, body: Body<'start'>): void {
   if (draft.state.status !== 'new') return;
-  const { runId } = draft.state;
-  const trace = body.trace ?? { traceparent: `00-${traceIdOfRun(runId)}-${spanIdOf(runId, 'origin')}-01` };
+  const trace = traceOf(draft.state.runId, body.trace);
   draft.emit({
     type: 'RunStarted',
     digest: body.digest,
@@ -47,10 +55,17 @@ function start(draft: Draft, body: Body<'start'>): void {
   advance(draft);
 }
 
-/** The step, when this attempt of it is out; else undefined: the report is late or strange and counts for nothing. */
-function out(draft: Draft, body: { step: string; attempt: number }): StepDefinition | undefined {
+/**
+ * The step, when this attempt of it is out at `where`; else undefined: the report is late or strange (anybody may publish)
+ * and counts for nothing.
+ */
+function out(
+  draft: Draft,
+  body: { step: string; attempt: number },
+  where: readonly StepDefinition['action']['kind'][],
+): StepDefinition | undefined {
   const step = findStep(draft.definition, body.step);
-  if (step === undefined || draft.state.status !== 'running') return undefined;
+  if (step === undefined || !where.includes(step.action.kind) || draft.state.status !== 'running') return undefined;
   const current = stepOf(draft.state, body.step);
   return isOut(current) && current.attempt === body.attempt ? step : undefined;
 }
@@ -68,26 +83,28 @@ function flowFailure(body: Body<'flow'>): Failure {
   return { code: lost ? 'MR_STEP_LOST' : 'MR_STEP_FAILED', message, retryable: true, lost };
 }
 
-/** Notes what Prefect says of a flow run; true when it is news. */
-function noteFlow(draft: Draft, body: Body<'flow'>): boolean {
-  const known = stepOf(draft.state, body.step).flows[body.attempt];
-  if (known !== undefined) {
-    const same = known.flowRunId === body.flowRunId && known.state.type === body.state.type;
-    if (same && known.state.name === body.state.name) return false;
-    if (TERMINAL_FLOW_STATES.has(known.state.type) && !TERMINAL_FLOW_STATES.has(body.state.type)) return false;
-    if (body.state.at < known.state.at && !TERMINAL_FLOW_STATES.has(body.state.type)) return false;
-  }
-  const { step, attempt, flowRunId, state, source } = body;
-  draft.emit({ type: 'FlowStateChanged', step, attempt, flowRunId, state, source });
-  return true;
+/** `true` when the report says more than is known: reports of three sources come twice and out of order. */
+function isNews(known: FlowBinding | undefined, { flowRunId, state }: Body<'flow'>): boolean {
+  if (known === undefined) return true;
+  const same = known.flowRunId === flowRunId && known.state.type === state.type && known.state.name === state.name;
+  if (same) return false;
+  const ended = TERMINAL_FLOW_STATES.has(known.state.type);
+  const ends = TERMINAL_FLOW_STATES.has(state.type);
+  // The end of a flow run is news whatever its clock says: hosts' clocks differ. Two ends (a flow run retried by hand in
+  // Prefect, a forced CRASHED) are ordered by their times, and an end is never taken back.
+  if (ends && !ended) return true;
+  return ends === ended && state.at >= known.state.at;
 }
 
 function flow(draft: Draft, body: Body<'flow'>): void {
-  const known = stepOf(draft.state, body.step);
-  if (findStep(draft.definition, body.step) === undefined || body.attempt > known.attempt) return;
+  const { step: name, attempt, flowRunId, state, source } = body;
+  const known = stepOf(draft.state, name);
+  if (findStep(draft.definition, name)?.action.kind !== 'prefect' || attempt > known.attempt) return;
   // An attempt that is over is still noted: the log says how its flow run ended, so both sides can be compared.
-  const step = out(draft, body);
-  if (body.flowRunId !== '') noteFlow(draft, body);
+  const step = out(draft, body, ['prefect']);
+  if (flowRunId !== '' && isNews(known.flows[attempt], body)) {
+    draft.emit({ type: 'FlowStateChanged', step: name, attempt, flowRunId, state, source });
+  }
   if (step === undefined) return;
   switch (body.state.type) {
     case 'RUNNING':
@@ -112,7 +129,8 @@ function cancel(draft: Draft, body: { reason: string; by?: string | undefined })
 }
 
 function signal(draft: Draft, body: Body<'signal'>): void {
-  if (isEnded(draft.state)) return;
+  // A failed or cancelled run may be retried by hand, so its signals wait; nothing can take one of a completed run.
+  if (draft.state.status === 'completed') return;
   const by = body.by === undefined ? {} : { by: body.by };
   draft.emit({ type: 'SignalReceived', name: body.name, payload: body.payload, ...by });
   if (draft.state.status !== 'running') return;
@@ -176,17 +194,18 @@ function apply(draft: Draft, body: InputBody): void {
     case 'start':
       return start(draft, body);
     case 'task.started': {
-      const step = out(draft, body);
+      const step = out(draft, body, ['worker']);
       return step === undefined ? undefined : begun(draft, step, body.attempt, body.worker);
     }
     case 'task.succeeded': {
-      const step = out(draft, body);
+      const step = out(draft, body, ['worker']);
       if (step === undefined) return;
       completeAttempt(draft, step, body.output);
       return advance(draft);
     }
     case 'task.failed': {
-      const step = out(draft, body);
+      // A dispatch that no flow host would take is given up in the same words as a task.
+      const step = out(draft, body, ['worker', 'prefect']);
       return step === undefined ? undefined : failAttempt(draft, step, body.error);
     }
     case 'flow':

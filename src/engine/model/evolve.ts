@@ -37,7 +37,8 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
     case 'StepCompleted':
       return withStep(state, t.step, { status: 'completed', output: t.output, endedAt: at });
     case 'StepFailed':
-      return withStep(state, t.step, { status: 'failed', error: t.error, endedAt: at });
+      // An attempt whose input could not be computed fails without having been scheduled.
+      return withStep(state, t.step, { status: 'failed', attempt: t.attempt, error: t.error, endedAt: at });
     case 'StepSkipped':
       return withStep(state, t.step, { status: 'skipped', reason: t.reason, endedAt: at });
     case 'StepCancelled':
@@ -48,10 +49,10 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
 }
 
 function evolveRetried(state: RunState, steps: readonly string[]): RunState {
-  const { endedAt: _e, error: _x, failedStep: _f, reason: _r, ...rest } = state;
+  const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...rest } = state;
   let next: RunState = { ...rest, status: 'running', retries: state.retries + 1 };
   for (const name of steps) {
-    const { error: _error, reason: _reason, endedAt: _ended, output: _output, ...kept } = stepOf(next, name);
+    const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = stepOf(next, name);
     next = { ...next, steps: { ...next.steps, [name]: { ...kept, status: 'pending', failures: 0, lost: 0 } } };
   }
   return next;

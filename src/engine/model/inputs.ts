@@ -5,9 +5,23 @@
 import { z } from 'zod';
 import type { Json } from '../../kernel/index.ts';
 
-const json: z.ZodType<Json> = z.lazy(() =>
-  z.union([z.null(), z.boolean(), z.number(), z.string(), z.array(json), z.record(z.string(), json)]),
+/** Nesting that JSON.stringify, expressions and people can still follow; deeper input is poison, not data. */
+export const MAX_JSON_DEPTH = 200;
+
+function isShallow(value: unknown, room: number): boolean {
+  if (value === null || typeof value !== 'object') return true;
+  return room > 0 && Object.values(value).every((member) => isShallow(member, room - 1));
+}
+
+/**
+ * Any JSON value. What is checked here came out of JSON.parse, so only its depth is looked at: walking a day of flights
+ * through a recursive union took longer than deciding on it.
+ */
+export const jsonSchema: z.ZodType<Json> = z.custom<Json>(
+  (value) => value !== undefined && isShallow(value, MAX_JSON_DEPTH),
+  `must be JSON, nested at most ${MAX_JSON_DEPTH} levels deep`,
 );
+const json = jsonSchema;
 
 /** A failure as data: what a step's error looks like in the journal. */
 export const failureSchema = z.object({
@@ -50,10 +64,8 @@ export const flowStateSchema = z.object({
     'CANCELLING',
   ]),
   name: z.string(),
-  message: z
-    .string()
-    .nullish()
-    .transform((text) => text ?? undefined),
+  /** Prefect says null where there is none. */
+  message: z.string().nullish(),
   /** ms since the epoch, Prefect's own timestamp. */
   at: z.number(),
 });

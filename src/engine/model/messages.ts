@@ -1,8 +1,6 @@
 /** Messages between the engine, workers and flow hosts that are not journal inputs. docs/protocol.md shows each of them. */
 import { z } from 'zod';
-import type { Json } from '../../kernel/index.ts';
-
-const json = z.json() as unknown as z.ZodType<Json>;
+import { jsonSchema as json } from './inputs.ts';
 
 const attemptOfRun = {
   v: z.literal(1),

@@ -3,6 +3,7 @@ import type { Json } from '../../kernel/index.ts';
 import type { Command } from './commands.ts';
 import { type Definition, findStep } from './definition.ts';
 import { evolve } from './evolve.ts';
+import { TERMINAL_FLOW_STATES } from './inputs.ts';
 import { type RunState, stepOf } from './state.ts';
 import type { LogEntry, Transition } from './transitions.ts';
 
@@ -30,14 +31,19 @@ function handOut(
   ];
 }
 
-/** Stops an attempt that is out: a worker is told, Prefect is reconciled. */
+function flowHasEnded(state: RunState, name: string, attempt: number): boolean {
+  const flow = stepOf(state, name).flows[attempt];
+  return flow !== undefined && TERMINAL_FLOW_STATES.has(flow.state.type);
+}
+
+/** Stops an attempt that is out: a worker is told, Prefect is reconciled unless its flow run has ended already. */
 function stop(definition: Definition, before: RunState, name: string, reason: string): Command[] {
   const step = findStep(definition, name);
   const { status, attempt } = stepOf(before, name);
   if (step === undefined || (status !== 'scheduled' && status !== 'running')) return [];
   if (step.action.kind === 'worker') return [{ kind: 'task.cancel', step: name, attempt, reason }];
-  if (step.action.kind === 'prefect') return [{ kind: 'reconcile', step: name, attempt }];
-  return [];
+  if (step.action.kind !== 'prefect' || flowHasEnded(before, name, attempt)) return [];
+  return [{ kind: 'reconcile', step: name, attempt }];
 }
 
 function stepEvent(step: string, event: string, data: Record<string, Json>): Command {

@@ -94,7 +94,8 @@ const NO_STEP = { status: 'pending', attempt: 0, failures: 0, lost: 0, flows: {}
 
 /** The step's state; a step that nothing has happened to yet is pending. */
 export function stepOf(state: RunState, name: string): StepState {
-  return state.steps[name] ?? { name, ...NO_STEP };
+  const known = Object.hasOwn(state.steps, name) ? state.steps[name] : undefined; // a step may be named `constructor`
+  return known ?? { name, ...NO_STEP };
 }
 
 export function isEnded(state: RunState): boolean {

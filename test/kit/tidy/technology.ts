@@ -98,7 +98,6 @@ const AMBIENT = new Set([
   'fetch',
   'console',
   'performance',
-  'queueMicrotask',
   'Date.now',
   'Math.random',
   'crypto.randomUUID',

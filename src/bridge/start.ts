@@ -63,7 +63,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     ...{ openFlows, definitions, prefect, dispatches, queue, clock, telemetry },
     ...(options.sweepMs === undefined ? {} : { intervalMs: options.sweepMs }),
   });
-  const ours = new OurWorkflows(definitions);
+  const ours = new OurWorkflows(definitions, clock);
   const observing = { journal, queue, telemetry, isOurs: (workflow: string) => ours.has(workflow) };
   const consumption = await queue.consume((key) => reconciler.reconcile(key), {
     concurrency: options.concurrency ?? 8,
@@ -88,22 +88,24 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
 /** Which workflows exist here; asked again when one turns up that is not known, but not for every event of a stranger. */
 class OurWorkflows {
   readonly #definitions: DefinitionSource;
+  readonly #clock: Clock;
   #names: ReadonlySet<string> = new Set();
   #askedAt = 0;
 
-  constructor(definitions: DefinitionSource) {
+  constructor(definitions: DefinitionSource, clock: Clock) {
     this.#definitions = definitions;
+    this.#clock = clock;
     this.#ask();
   }
 
   has(workflow: string): boolean {
     if (this.#names.has(workflow)) return true;
-    if (Date.now() - this.#askedAt > 1_000) this.#ask();
+    if (this.#clock.now() - this.#askedAt > 1_000) this.#ask();
     return false;
   }
 
   #ask(): void {
-    this.#askedAt = Date.now();
+    this.#askedAt = this.#clock.now();
     this.#definitions.list().then(
       (definitions) => (this.#names = new Set(definitions.map(({ name }) => name))),
       () => undefined, // asked again with the next event

@@ -36,156 +36,175 @@ class Script {
   }
 }
 
+/** One queue, its script and its consumption. */
+class Fixture {
+  readonly queue: ReconcileQueue;
+  readonly script = new Script();
+  consumption: { stop(): Promise<void> } | undefined;
+
+  constructor(queue: ReconcileQueue) {
+    this.queue = queue;
+  }
+
+  async begin(concurrency = 4): Promise<void> {
+    this.consumption = await this.queue.consume(this.script.handler, { concurrency });
+  }
+
+  /** A key that comes last, so that its start proves that nothing else was left to start. */
+  async marker(count: number): Promise<void> {
+    await this.queue.enqueue(key('marker'));
+    await this.script.startedCount(count);
+  }
+
+  async close(): Promise<void> {
+    this.script.endAll();
+    await this.consumption?.stop();
+    await this.queue.close();
+  }
+}
+
+type Use = () => Promise<Fixture>;
+
 /** @param open a queue of its own for each test */
 export function reconcileQueueContract(name: string, open: () => Promise<ReconcileQueue>): void {
   describe(`reconcile queue on ${name}`, () => {
-    let queue: ReconcileQueue;
-    let script: Script;
-    let consumption: { stop(): Promise<void> } | undefined;
-
-    const begin = async (concurrency = 4): Promise<void> => {
-      consumption = await queue.consume(script.handler, { concurrency });
-    };
-    const setUp = async (): Promise<void> => {
-      queue = await open();
-      script = new Script();
-      consumption = undefined;
-    };
-    /** A key that comes last, so that its start proves that nothing else was left to start. */
-    const marker = async (count: number): Promise<void> => {
-      await queue.enqueue(key('marker'));
-      await script.startedCount(count);
-    };
-
+    let fixture: Fixture | undefined;
+    const use: Use = async () => (fixture = new Fixture(await open()));
     afterEach(async () => {
-      script.endAll();
-      await consumption?.stop();
-      await queue.close();
+      await fixture?.close();
     });
+    waiting(use);
+    handling(use);
+    outcomes(use);
+  });
+}
 
-    test('hands over the key and its trace', async () => {
-      await setUp();
-      const trace = { traceparent: `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01` };
-      await queue.enqueue(key('r1'), { trace });
-      await begin();
-      await script.startedCount(1);
-      expect(script.started.map((job) => ({ key: job.key, trace: job.trace }))).toEqual([{ key: key('r1'), trace }]);
-    });
+function waiting(use: Use): void {
+  test('hands over the key and its trace', async () => {
+    const f = await use();
+    const trace = { traceparent: `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01` };
+    await f.queue.enqueue(key('r1'), { trace });
+    await f.begin();
+    await f.script.startedCount(1);
+    expect(f.script.started.map((job) => ({ key: job.key, trace: job.trace }))).toEqual([{ key: key('r1'), trace }]);
+  });
 
-    test('Q1: a key that waits is not queued twice', async () => {
-      await setUp();
-      for (const runId of ['r1', 'r1', 'r2', 'r1']) await queue.enqueue(key(runId));
-      await begin();
-      await marker(3);
-      expect(script.runs.sort()).toEqual(['marker', 'r1', 'r2']);
-    });
+  test('Q1: a key that waits is not queued twice', async () => {
+    const f = await use();
+    for (const runId of ['r1', 'r1', 'r2', 'r1']) await f.queue.enqueue(key(runId));
+    await f.begin();
+    await f.marker(3);
+    expect(f.script.runs.sort()).toEqual(['marker', 'r1', 'r2']);
+  });
 
-    test('Q1: one asked for at once does not wait for a later one', async () => {
-      await setUp();
-      await begin();
-      await queue.enqueue(key('r1'), { delayMs: 600_000 });
-      await queue.enqueue(key('r1'));
-      await script.startedCount(1);
-      expect(script.runs).toEqual(['r1']);
-    });
+  test('Q1: one asked for at once does not wait for a later one', async () => {
+    const f = await use();
+    await f.begin();
+    await f.queue.enqueue(key('r1'), { delayMs: 600_000 });
+    await f.queue.enqueue(key('r1'));
+    await f.script.startedCount(1);
+    expect(f.script.runs).toEqual(['r1']);
+  });
 
-    test('Q1: one asked for later does not put off the one that waits', async () => {
-      await setUp();
-      await queue.enqueue(key('r1'));
-      await queue.enqueue(key('r1'), { delayMs: 600_000 });
-      await begin();
-      await script.startedCount(1);
-      expect(script.runs).toEqual(['r1']);
-    });
+  test('Q1: one asked for later does not put off the one that waits', async () => {
+    const f = await use();
+    await f.queue.enqueue(key('r1'));
+    await f.queue.enqueue(key('r1'), { delayMs: 600_000 });
+    await f.begin();
+    await f.script.startedCount(1);
+    expect(f.script.runs).toEqual(['r1']);
+  });
 
-    test('a delay is waited for', async () => {
-      await setUp();
-      await begin();
-      const from = Date.now();
-      await queue.enqueue(key('r1'), { delayMs: 150 });
-      await script.startedCount(1);
-      expect(Date.now() - from).toBeGreaterThanOrEqual(145);
-    });
+  test('a delay is waited for', async () => {
+    const f = await use();
+    await f.begin();
+    const from = Date.now();
+    await f.queue.enqueue(key('r1'), { delayMs: 150 });
+    await f.script.startedCount(1);
+    expect(Date.now() - from).toBeGreaterThanOrEqual(145);
+  });
+}
 
-    test('Q2: one that is enqueued while it is handled is handled once more, afterwards', async () => {
-      await setUp();
-      await begin();
-      await queue.enqueue(key('r1'));
-      await script.startedCount(1);
-      await queue.enqueue(key('r1'));
-      await queue.enqueue(key('r1'));
-      await marker(2);
-      expect(script.runs).toEqual(['r1', 'marker']);
-      script.end(0);
-      await script.startedCount(3);
-      script.end(2);
-      await queue.enqueue(key('last'));
-      await script.startedCount(4);
-      expect(script.runs).toEqual(['r1', 'marker', 'r1', 'last']);
-    });
+function handling(use: Use): void {
+  test('Q2: one that is enqueued while it is handled is handled once more, afterwards', async () => {
+    const f = await use();
+    await f.begin();
+    await f.queue.enqueue(key('r1'));
+    await f.script.startedCount(1);
+    await f.queue.enqueue(key('r1'));
+    await f.queue.enqueue(key('r1'));
+    await f.marker(2);
+    expect(f.script.runs).toEqual(['r1', 'marker']);
+    f.script.end(0);
+    await f.script.startedCount(3);
+    f.script.end(2);
+    await f.queue.enqueue(key('last'));
+    await f.script.startedCount(4);
+    expect(f.script.runs).toEqual(['r1', 'marker', 'r1', 'last']);
+  });
 
-    test('Q2: a look that was asked for at once is not put off by the outcome of the one under way', async () => {
-      await setUp();
-      await begin();
-      await queue.enqueue(key('r1'));
-      await script.startedCount(1);
-      await queue.enqueue(key('r1'));
-      script.end(0, { kind: 'after', ms: 60_000 });
-      await script.startedCount(2);
-      expect(script.runs).toEqual(['r1', 'r1']);
-    });
+  test('Q2: a look that was asked for at once is not put off by the outcome of the one under way', async () => {
+    const f = await use();
+    await f.begin();
+    await f.queue.enqueue(key('r1'));
+    await f.script.startedCount(1);
+    await f.queue.enqueue(key('r1'));
+    f.script.end(0, { kind: 'after', ms: 60_000 });
+    await f.script.startedCount(2);
+    expect(f.script.runs).toEqual(['r1', 'r1']);
+  });
 
-    test('Q3: done and terminal end it, after and retry bring it back', async () => {
-      await setUp();
-      await begin();
-      await queue.enqueue(key('r1'));
-      await script.startedCount(1);
-      script.end(0, { kind: 'after', ms: 60 });
-      await script.startedCount(2);
-      script.end(1, { kind: 'retry', reason: 'not there' });
-      await script.startedCount(3);
-      script.end(2, { kind: 'terminal', reason: 'no use' });
-      await queue.enqueue(key('r2'));
-      await script.startedCount(4);
-      expect(script.runs).toEqual(['r1', 'r1', 'r1', 'r2']);
-    });
+  test('no more at once than asked for', async () => {
+    const f = await use();
+    for (const runId of ['r1', 'r2', 'r3']) await f.queue.enqueue(key(runId));
+    await f.begin(2);
+    await f.script.startedCount(2);
+    expect(f.script.runs).toHaveLength(2);
+    f.script.end(0);
+    await f.script.startedCount(3);
+    expect(f.script.runs.sort()).toEqual(['r1', 'r2', 'r3']);
+  });
 
-    test('Q3: a handler that throws is a retry', async () => {
-      await setUp();
-      const script2 = script;
-      let thrown = 0;
-      consumption = await queue.consume(
-        (k, trace) => (thrown++ === 0 ? Promise.reject(new Error('boom')) : script2.handler(k, trace)),
-        { concurrency: 1 },
-      );
-      await queue.enqueue(key('r1'));
-      await script.startedCount(1);
-      expect(thrown).toBe(2);
-    });
+  test('stop waits for the job under way and starts no other', async () => {
+    const f = await use();
+    await f.begin(1);
+    await f.queue.enqueue(key('r1'));
+    await f.script.startedCount(1);
+    await f.queue.enqueue(key('r2'));
+    let stopped = false;
+    const stopping = f.consumption?.stop().then(() => (stopped = true));
+    expect(stopped).toBe(false);
+    f.script.end(0);
+    await stopping;
+    expect(f.script.runs).toEqual(['r1']);
+  });
+}
 
-    test('no more at once than asked for', async () => {
-      await setUp();
-      for (const runId of ['r1', 'r2', 'r3']) await queue.enqueue(key(runId));
-      await begin(2);
-      await script.startedCount(2);
-      expect(script.runs).toHaveLength(2);
-      script.end(0);
-      await script.startedCount(3);
-      expect(script.runs.sort()).toEqual(['r1', 'r2', 'r3']);
-    });
+function outcomes(use: Use): void {
+  test('Q3: done and terminal end it, after and retry bring it back', async () => {
+    const f = await use();
+    await f.begin();
+    await f.queue.enqueue(key('r1'));
+    await f.script.startedCount(1);
+    f.script.end(0, { kind: 'after', ms: 60 });
+    await f.script.startedCount(2);
+    f.script.end(1, { kind: 'retry', reason: 'not there' });
+    await f.script.startedCount(3);
+    f.script.end(2, { kind: 'terminal', reason: 'no use' });
+    await f.queue.enqueue(key('r2'));
+    await f.script.startedCount(4);
+    expect(f.script.runs).toEqual(['r1', 'r1', 'r1', 'r2']);
+  });
 
-    test('stop waits for the job under way and starts no other', async () => {
-      await setUp();
-      await begin(1);
-      await queue.enqueue(key('r1'));
-      await script.startedCount(1);
-      await queue.enqueue(key('r2'));
-      let stopped = false;
-      const stopping = consumption?.stop().then(() => (stopped = true));
-      expect(stopped).toBe(false);
-      script.end(0);
-      await stopping;
-      expect(script.runs).toEqual(['r1']);
-    });
+  test('Q3: a handler that throws is a retry', async () => {
+    const f = await use();
+    let thrown = 0;
+    f.consumption = await f.queue.consume(
+      (k, trace) => (thrown++ === 0 ? Promise.reject(new Error('boom')) : f.script.handler(k, trace)),
+      { concurrency: 1 },
+    );
+    await f.queue.enqueue(key('r1'));
+    await f.script.startedCount(1);
+    expect(thrown).toBe(2);
   });
 }

@@ -139,6 +139,20 @@ export async function poll<T>(look: () => Promise<T>, wanted: (value: T) => bool
   }
 }
 
+/** SQLite that is busy is a 503 of Prefect's; its own client tries again, too. */
+async function post(url: string, body: object): Promise<{ id: string }> {
+  const send = () =>
+    fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  const response = await poll(send, ({ status }) => status !== 503);
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+  return (await response.json()) as { id: string };
+}
+
+export async function createDeployment(prefectUrl: string, flow: string, name: string): Promise<void> {
+  const { id } = await post(`${prefectUrl}/flows/`, { name: flow });
+  await post(`${prefectUrl}/deployments/`, { name, flow_id: id, entrypoint: 'delays.py:delays' });
+}
+
 /** Dispatches as a flow host sees them; the test decides what becomes of each. */
 export interface SmallHost {
   readonly dispatches: DispatchMessage[];

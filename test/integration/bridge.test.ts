@@ -13,11 +13,19 @@ import {
   type PrefectApi,
   startBridge,
 } from '../../src/bridge/index.ts';
-import { transitionIdOf } from '../../src/bridge/prefect/index.ts';
 import type { Definition } from '../../src/engine/index.ts';
 import { cancelSubject, STREAMS } from '../../src/kernel/index.ts';
 import { attemptContext, noTelemetry } from '../../src/telemetry/index.ts';
-import { openHost, openSystem, POOL, poll, type SmallHost, type SmallSystem, workflow } from './bridge-kit.ts';
+import {
+  createDeployment,
+  openHost,
+  openSystem,
+  POOL,
+  poll,
+  type SmallHost,
+  type SmallSystem,
+  workflow,
+} from './bridge-kit.ts';
 
 const FLOW = 'delays';
 const REPORT = workflow('report', `${FLOW}/main`);
@@ -30,19 +38,6 @@ let prefect: PrefectApi;
 let system: SmallSystem;
 let host: SmallHost;
 let bridge: Bridge;
-
-/** SQLite that is busy is a 503 of Prefect's; its own client tries again, too. */
-async function api(path: string, body: object): Promise<{ id: string }> {
-  const post = () =>
-    fetch(`${servers.prefect.url}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-  const response = await poll(post, ({ status }) => status !== 503);
-  expect(response.ok, `${path} ${response.status}`).toBe(true);
-  return (await response.json()) as { id: string };
-}
 
 const options = () => ({
   door: system.door,
@@ -63,8 +58,7 @@ beforeAll(async () => {
   ]);
   servers = { nats, redis, prefect: prefectServer };
   prefect = createPrefectClient({ url: prefectServer.url });
-  const flow = await api('/flows/', { name: FLOW });
-  await api('/deployments/', { name: 'main', flow_id: flow.id, entrypoint: 'delays.py:delays' });
+  await createDeployment(prefectServer.url, FLOW, 'main');
   system = await openSystem(nats.url);
   for (const definition of [REPORT, ORPHAN, PLAIN]) await system.deploy(definition);
   host = await openHost(system.door);
@@ -384,43 +378,4 @@ test('checks say what works', async () => {
     { name: 'prefect', ok: true, detail: `answers at ${servers.prefect.url}` },
     { name: 'reconcile queue', ok: true, detail: 'on Redis' },
   ]);
-});
-
-describe('the rules of Prefect that the bridge relies on', () => {
-  const create = async (name: string): Promise<string> => {
-    const deployment = await prefect.deploymentByName(`${FLOW}/main`);
-    const request = { name, idempotencyKey: `rules/${name}`, labels: {}, tags: [], parameters: {} };
-    return (await prefect.createFlowRun(deployment?.id ?? '', request)).id;
-  };
-  const answer = async (id: string, type: Parameters<typeof set>[1]) => {
-    const result = await set(id, type);
-    return `${result?.status} ${result?.state?.type ?? ''}`.trim();
-  };
-
-  test('an unclaimed flow run asked to cancel is cancelled; a claimed one waits for its host', async () => {
-    const unclaimed = await create('unclaimed');
-    expect(await answer(unclaimed, 'CANCELLING')).toBe('REJECT CANCELLED');
-    const claimed = await create('claimed');
-    expect(await answer(claimed, 'PENDING')).toBe('ACCEPT PENDING');
-    expect(await answer(claimed, 'PENDING')).toMatch(/^ABORT/);
-    expect(await answer(claimed, 'CANCELLING')).toBe('ACCEPT CANCELLING');
-    expect(await answer(claimed, 'RUNNING')).toBe('REJECT CANCELLING');
-    expect(await answer(claimed, 'CANCELLED')).toBe('ACCEPT CANCELLED');
-  });
-
-  test('a transition with the same id is made once', async () => {
-    const id = await create('once');
-    await set(id, 'RUNNING');
-    const change = { type: 'CANCELLING' as const, message: 'm', transitionId: transitionIdOf(id, 'CANCELLING') };
-    expect((await prefect.setState(id, change))?.status).toBe('ACCEPT');
-    expect((await prefect.setState(id, change))?.status).toBe('REJECT');
-  });
-
-  test('only force takes a flow run from one end to CRASHED', async () => {
-    const id = await create('crashed');
-    await set(id, 'RUNNING');
-    await set(id, 'COMPLETED');
-    expect((await prefect.setState(id, { type: 'CRASHED', message: 'm' }))?.status).toBe('ABORT');
-    expect((await prefect.setState(id, { type: 'CRASHED', message: 'm', force: true }))?.status).toBe('ACCEPT');
-  });
 });

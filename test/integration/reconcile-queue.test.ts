@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type ServerHandle, startRedis } from '../../ops/stack/index.ts';
 import { bullQueue } from '../../src/bridge/index.ts';
 import type { ReconcileKey, ReconcileQueue } from '../../src/engine/index.ts';
@@ -31,16 +31,8 @@ reconcileQueueContract('BullMQ', open);
 const key = (runId: string): ReconcileKey => ({ workflow: 'report', runId, step: 'compute', attempt: 1 });
 
 /** Asks until Redis takes the key: how long a client needs to notice is its own business. */
-async function enqueueWhenBack(queue: ReconcileQueue, k: ReconcileKey): Promise<void> {
-  for (const deadline = Date.now() + 30_000; ; ) {
-    try {
-      return await queue.enqueue(k);
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}
+const enqueueWhenBack = (queue: ReconcileQueue, k: ReconcileKey): Promise<void> =>
+  vi.waitFor(() => queue.enqueue(k), { timeout: 30_000, interval: 50 });
 
 describe('Q4, Q5: Redis is killed', () => {
   test('an enqueue fails within seconds with what to do; consuming goes on when Redis is back, empty', async () => {

@@ -46,6 +46,7 @@ class Attempt:
         self._why: str | None = None
         self._deadline: float | None = None
         self._answered = False
+        self._run_count = 0
         self.dispatch = dispatch
         self.log = context.log.child(
             runId=dispatch.run_id, step=dispatch.step, attempt=dispatch.attempt, flowRunId=dispatch.flow_run_id
@@ -118,36 +119,40 @@ class Attempt:
         return await self._ending.settle("its flow host died", None, self._worker)
 
     async def _claim(self) -> tuple[bool, State]:
-        """Whether this delivery may run the flow run (A1), and the state it is in."""
+        """Whether this delivery may run the flow run (A1), and the state it is in.
+
+        Prefect refuses PENDING to one that is PENDING or RUNNING, but not to one that has ended: hence the look before,
+        and the child's look after (`runCount`).
+        """
         name = f"millrace:{self._context.host_id}:{self.lease.sequence}:{self._delivered}"
         transition_id = str(uuid5(NAMESPACE_URL, name))
         prefect, flow_run_id = self._context.prefect, self.dispatch.flow_run_id
         while True:
-            made = await self._ending.ask(lambda: prefect.propose(flow_run_id, "PENDING", transition_id))
-            if self.lease.lost:
-                raise Interrupted
-            if made.state is not None and made.state.type == "PENDING":
-                # REJECT with our own id: an earlier proposal of ours was taken and its answer lost.
-                if made.status == "ACCEPT" or made.transition_id == transition_id:
-                    return True, made.state
             run = await self._ending.ask(lambda: prefect.read(flow_run_id))
+            # An earlier proposal of ours may have been taken and its answer lost.
             if run.state.type == "PENDING" and run.transition_id == transition_id:
                 return True, run.state
             if run.state.type != "SCHEDULED":
                 return False, run.state
-            # Prefect holds it back, e.g. for a concurrency limit.
-            if self._cancel_reason is not None:
-                return True, run.state
-            if self._context.stopping.is_set():
+            if self.lease.lost or self._context.stopping.is_set():
                 raise Interrupted
-            await asyncio.sleep(min(max(made.wait_seconds, 0.5), 10.0))
+            self._run_count = run.run_count
+            made = await self._ending.ask(lambda: prefect.propose(flow_run_id, "PENDING", transition_id))
+            if self.lease.lost:
+                raise Interrupted
+            if made.status == "ACCEPT" and made.state is not None:
+                return True, made.state
+            if made.state is None or made.state.type == "SCHEDULED":
+                # Prefect holds it back, e.g. for a concurrency limit.
+                await asyncio.sleep(min(max(made.wait_seconds, 0.2), 10.0))
 
     async def _in_worker(self) -> bytes:
         """Runs the flow and follows it."""
         worker = self._worker
         worker.runs += 1
         worker.listen(self._signals.put_nowait)
-        worker.send({"do": "run", "flowRunId": self.dispatch.flow_run_id, "deployment": self.dispatch.deployment})
+        flow_run_id, deployment = self.dispatch.flow_run_id, self.dispatch.deployment
+        worker.send({"do": "run", "flowRunId": flow_run_id, "deployment": deployment, "runCount": self._run_count})
         poll = asyncio.create_task(self._poll())
         try:
             await self._follow()

@@ -1,7 +1,7 @@
 """A pool process: imports Prefect and the flow modules once, then runs one flow run after another.
 
 It speaks with the host over a socket pair (frames.py):
-  host → child  {"do": "run", "flowRunId", "deployment"} | {"do": "collect", "flowRunId"} | {"do": "cancel", "reason"}
+  host → child  {"do": "run", "flowRunId", "deployment", "runCount"} | {"do": "collect", "flowRunId"} | {"do": "cancel", "reason"}
                 | {"do": "suspended"} | {"do": "stop"}
   child → host  {"is": "ready", "flows", "problems"} | {"is": "flow", "state", "result"?, "error"?} | {"is": "task", …}
                 | {"is": "idle", "outcome", "message"?} | {"is": "collected", "result"?, "message"?}
@@ -111,20 +111,20 @@ class Child:
                 return
             if command["do"] == "collect":
                 self._collect(command["flowRunId"])
-            elif not self._run(command["flowRunId"], command["deployment"]):
+            elif not self._run(command):
                 return
 
-    def _run(self, flow_run_id: str, deployment: str) -> bool:
+    def _run(self, command: frames.Frame) -> bool:
         """Runs a flow run; False when this process must not be used again."""
         from prefect.exceptions import Abort, Pause
 
         from . import watch
 
-        watched = watch.Watched(flow_run_id, self._folder, self._link.send)
+        watched = watch.Watched(command["flowRunId"], self._folder, self._link.send)
         outcome, message = "ended", None
         with watch.watching(watched):
             try:
-                self._execute(watched, deployment)
+                self._execute(watched, command["deployment"], command["runCount"])
             except (Abort, Pause) as stop:
                 outcome, message = type(stop).__name__.lower(), str(stop)
             except BaseException as error:
@@ -132,12 +132,14 @@ class Child:
         self._link.send({"is": "idle", "outcome": outcome, "message": message})
         return outcome != "error" and watched.cancel_reason is None
 
-    def _execute(self, watched: Any, deployment: str) -> None:
+    def _execute(self, watched: Any, deployment: str, run_count: int) -> None:
         from prefect.flow_engine import run_flow
 
         from . import watch
 
         flow_run = watch.until_answered(lambda: self._client.read_flow_run(UUID(watched.flow_run_id)))
+        if flow_run.run_count != run_count:
+            raise RuntimeError("another host ran this flow run while this one claimed it")
         try:
             flow = self._flow_of(flow_run, deployment)
         except Exception as error:

@@ -44,6 +44,7 @@ class FlowRun:
 
     state: State
     transition_id: str | None
+    run_count: int
 
 
 def _transition_id(state: Mapping[str, Any] | None) -> str | None:
@@ -92,7 +93,7 @@ class PrefectApi:
         state = run["state"]
         if state is None:
             raise PrefectRefused(f"flow run {flow_run_id} has no state")
-        return FlowRun(state_of(state), _transition_id(state))
+        return FlowRun(state_of(state), _transition_id(state), int(run.get("run_count") or 0))
 
     async def propose(
         self, flow_run_id: str, type_: str, transition_id: str, message: str | None = None, *, force: bool = False

@@ -13,6 +13,9 @@ CANCEL_SUBJECTS = "cancel.*.*"
 MAX_RESULT_BYTES = 900 * 1024
 """Under the 1 MB that a NATS server takes by default, with room for the rest of the message."""
 
+LONGEST_MESSAGE = 4_000
+"""As much of a state's message as the bridge reports (src/bridge/prefect/translate.ts)."""
+
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 
 _TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
@@ -127,7 +130,8 @@ def state_of(api: Mapping[str, Any]) -> State:
     """A state as Prefect's API gives it."""
     stamp = datetime.fromisoformat(str(api["timestamp"]).replace("Z", "+00:00"))
     name = api.get("name") or str(api["type"]).capitalize()
-    return State(str(api["id"]), api["type"], name, api.get("message"), int(stamp.timestamp() * 1000))
+    message = None if api.get("message") is None else str(api["message"])[:LONGEST_MESSAGE]
+    return State(str(api["id"]), api["type"], name, message, int(stamp.timestamp() * 1000))
 
 
 Failure = dict[str, Any]

@@ -31,15 +31,24 @@ from prefect.states import Cancelled, Cancelling
 
 from . import results
 from .frames import Frame
+from .protocol import LONGEST_MESSAGE
 
 Send = Callable[[Frame], None]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 
 
-def state_frame(state: Any) -> Frame:
+def state_frame(state: Any, name: str | None = None) -> Frame:
     """A Prefect state for the host."""
     at = int(state.timestamp.timestamp() * 1000)
-    return {"id": str(state.id), "type": state.type.value, "name": state.name, "message": state.message, "at": at}
+    message = None if state.message is None else state.message[:LONGEST_MESSAGE]
+    return {"id": str(state.id), "type": state.type.value, "name": name or state.name, "message": message, "at": at}
+
+
+def name_in_prefect(flow_run: Any, before: Any, accepted: Any) -> str:
+    """The server renames RUNNING of what ran before, and the engine does not take that name over."""
+    if not accepted.is_running() or flow_run.run_count == 0 or accepted.name != "Running":
+        return accepted.name
+    return "Retrying" if before is not None and before.name == "AwaitingRetry" else "Rerunning"
 
 
 class Watched:
@@ -65,9 +74,9 @@ class Watched:
             raise
         results.write(self._folder, self.flow_run_id, self._data)
 
-    def flow(self, state: Any) -> None:
+    def flow(self, state: Any, name: str | None = None) -> None:
         if self._news(state):
-            frame: Frame = {"is": "flow", "state": state_frame(state)}
+            frame: Frame = {"is": "flow", "state": state_frame(state, name)}
             if state.is_completed():
                 frame["result"] = self._data.decode()
             if state.is_failed() and self._invalid is not None:
@@ -169,8 +178,9 @@ def _wrap_flow(original: Callable[..., Any]) -> Callable[..., Any]:
         accepted = None
         for step, forced in _steps(watched, state, force):
             _repeatable(step)
+            before = self.flow_run.state
             accepted = until_answered(lambda: original(self, step, force=forced))
-            watched.flow(accepted)
+            watched.flow(accepted, name_in_prefect(self.flow_run, before, accepted))
         return accepted
 
     return set_state
@@ -185,8 +195,9 @@ def _wrap_flow_async(original: Callable[..., Any]) -> Callable[..., Any]:
         accepted = None
         for step, forced in _steps(watched, state, force):
             _repeatable(step)
+            before = self.flow_run.state
             accepted = await until_answered_async(lambda: original(self, step, force=forced))
-            watched.flow(accepted)
+            watched.flow(accepted, name_in_prefect(self.flow_run, before, accepted))
         return accepted
 
     return set_state

@@ -1,0 +1,68 @@
+/** Workflows made by chance: every kind of step, needs, conditions, limits. Shrinkable, and the same for the same seed. */
+import fc from 'fast-check';
+import type { Definition, StepAction, StepDefinition } from '../../src/engine/index.ts';
+import { define } from './workflows.ts';
+
+const action: fc.Arbitrary<StepAction> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.constantFrom('h1', 'h2').map((handler) => ({ kind: 'worker', handler, queue: 'q' }) as const),
+  },
+  { weight: 3, arbitrary: fc.constant({ kind: 'prefect', deployment: 'f/d', pool: 'p' } as const) },
+  { weight: 1, arbitrary: fc.integer({ min: 0, max: 90_000 }).map((ms) => ({ kind: 'sleep', ms }) as const) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('signal' as const),
+      name: fc.constantFrom('ok', 'go'),
+      onTimeout: fc.constantFrom('continue' as const, 'fail' as const),
+      timeoutMs: fc.integer({ min: 1_000, max: 200_000 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: 'signal', name: 'ok', onTimeout: 'continue' } as const) },
+);
+
+const retry = fc.record({
+  initialMs: fc.constantFrom(0, 10, 1_000),
+  factor: fc.constantFrom(1, 2),
+  maxMs: fc.constant(10_000),
+  jitter: fc.constantFrom(0, 0.5),
+  maxAttempts: fc.integer({ min: 1, max: 3 }),
+  maxLost: fc.integer({ min: 0, max: 3 }),
+});
+
+const CONDITIONS = ['payload.flag', '!payload.flag', 'payload.n > 1', 'payload.missing'] as const;
+
+const shape = fc.record({
+  action,
+  retry,
+  needs: fc.array(fc.nat({ max: 5 }), { maxLength: 3 }),
+  timeoutMs: fc.option(fc.integer({ min: 50, max: 60_000 }), { nil: undefined, freq: 3 }),
+  when: fc.option(fc.constantFrom(...CONDITIONS), { nil: undefined, freq: 5 }),
+});
+
+/** Steps `s0`, `s1`, … where each needs only earlier ones. */
+export const anyDefinition: fc.Arbitrary<Definition> = fc
+  .record({
+    steps: fc.array(shape, { minLength: 1, maxLength: 7 }),
+    timeoutMs: fc.option(fc.integer({ min: 10_000, max: 400_000 }), { nil: undefined, freq: 5 }),
+    deadLetter: fc.boolean(),
+  })
+  .map(({ steps, timeoutMs, deadLetter }) =>
+    define(
+      'sim',
+      steps.map((step, index): StepDefinition => {
+        const needs = [...new Set(step.needs.filter((need) => need < index))].sort().map((need) => `s${need}`);
+        const timed = step.timeoutMs !== undefined && (step.action.kind === 'worker' || step.action.kind === 'prefect');
+        return {
+          name: `s${index}`,
+          needs,
+          action: step.action,
+          retry: step.retry,
+          ...(timed ? { timeoutMs: step.timeoutMs } : {}),
+          ...(step.when === undefined ? {} : { when: step.when }),
+        } as StepDefinition;
+      }),
+      { deadLetter, ...(timeoutMs === undefined ? {} : { timeoutMs }) },
+    ),
+  );

@@ -1,0 +1,138 @@
+/** What can happen next in a {@link World}, with weights; one of them does. */
+import type { InputBody } from '../../src/engine/index.ts';
+import type { Task } from './receivers.ts';
+import { WORKFLOW, type World } from './world.ts';
+
+export interface Action {
+  readonly name: string;
+  readonly weight: number;
+  run(): void | Promise<void>;
+}
+
+const MAX_DELIVERIES = 5;
+
+function taskInput(task: Task, more: object): InputBody {
+  const { step, attempt } = task.command;
+  return { v: 1, step, attempt, ...more } as InputBody;
+}
+
+function drop<T>(items: T[], item: T): void {
+  const index = items.indexOf(item);
+  if (index >= 0) items.splice(index, 1);
+}
+
+/** A worker goes one step further with a task, or dies. */
+async function work(world: World, task: Task): Promise<void> {
+  const { runId, command } = task;
+  const id = `${runId}:${command.step}:${command.attempt}`;
+  if (task.phase === undefined) {
+    if (task.deliveries >= MAX_DELIVERIES) {
+      const error = { code: 'MR_STEP_EXHAUSTED', message: 'given up', retryable: true, lost: true };
+      if (await world.send(runId, taskInput(task, { kind: 'task.failed', error }), `exhausted:${id}`)) {
+        drop(world.receivers.tasks, task);
+      }
+      return;
+    }
+    task.deliveries++;
+    task.phase = 'taken';
+    return;
+  }
+  if (world.unlucky(0.08)) {
+    task.phase = undefined; // the worker died; the server will hand the task to another
+    return;
+  }
+  if (task.phase === 'taken') {
+    await world.send(runId, taskInput(task, { kind: 'task.started', worker: 'w' }), `started:${id}`);
+    task.phase = 'begun';
+  } else if (task.phase === 'begun') {
+    const { chance } = world;
+    const error = { code: 'MR_STEP_FAILED', message: 'no', retryable: chance.happens(0.9), lost: false };
+    const result = chance.happens(0.75)
+      ? { kind: 'task.succeeded', output: chance.below(5) }
+      : { kind: 'task.failed', error };
+    if (await world.send(runId, taskInput(task, result), `result:${id}`)) task.phase = 'done';
+  } else {
+    drop(world.receivers.tasks, task);
+  }
+}
+
+async function fire(world: World, key: string, runId: string, timer: string): Promise<void> {
+  const sent = await world.send(runId, { v: 1, kind: 'timer', timer }, `timer:${runId}:${timer}`);
+  // A forwarder that dies after sending sends again.
+  if (sent && !world.unlucky(0.1)) world.receivers.timers.delete(key);
+}
+
+/** What people do while it storms. */
+function meddle(world: World): Promise<unknown> {
+  const { chance } = world;
+  const runId = chance.pick(world.runIds);
+  const body = chance.weighted<{ weight: number; body: InputBody | undefined }>([
+    { weight: 10, body: { v: 1, kind: 'signal', name: chance.pick(['ok', 'go']), payload: chance.below(9) } },
+    { weight: 1, body: { v: 1, kind: 'cancel', reason: 'enough' } },
+    { weight: 4, body: { v: 1, kind: 'retry' } },
+    { weight: 1, body: undefined },
+  ]).body;
+  if (body !== undefined) return world.send(runId, body);
+  const poison = new TextEncoder().encode(chance.pick(['not json', '{"v":9}', '[]']));
+  return world.outside.sendRaw({ workflow: WORKFLOW, runId }, poison).catch(() => undefined);
+}
+
+function controllerActions(world: World): Action[] {
+  const { chance, gate } = world;
+  const deliverable = world.clients.length > 0 ? world.deliverable() : [];
+  const actions: Action[] = [];
+  if (gate.waiting.length > 0) {
+    actions.push({ name: 'open', weight: 30, run: () => world.openGate() });
+  }
+  if (deliverable.length > 0) {
+    actions.push({ name: 'deliver', weight: 15, run: () => world.deliver(chance.pick(deliverable)) });
+  }
+  if (!world.stormy) return actions;
+  actions.push({ name: 'clock', weight: 3, run: () => void (world.now += chance.pick([1, 100, 5_000, 130_000])) });
+  actions.push({ name: 'ack wait', weight: 0.5, run: () => world.broker.expireAckWait(WORKFLOW) });
+  if (world.clients.length > 0) {
+    actions.push({ name: 'kill', weight: 0.5, run: () => world.kill(chance.pick(world.clients)) });
+  }
+  actions.push({ name: 'meddle', weight: 1, run: () => void meddle(world) });
+  return actions;
+}
+
+function outsideActions(world: World): Action[] {
+  const { chance, receivers, prefect } = world;
+  const actions: Action[] = [];
+  if (receivers.tasks.length > 0) {
+    actions.push({ name: 'work', weight: 10, run: () => work(world, chance.pick(receivers.tasks)) });
+  }
+  const due = [...receivers.timers].filter(([, { at }]) => at <= world.now);
+  if (due.length > 0) {
+    const [key, { runId, timer }] = chance.pick(due);
+    actions.push({ name: 'fire', weight: 6, run: () => fire(world, key, runId, timer) });
+  }
+  if (receivers.keys.length > 0) {
+    const key = chance.pick(receivers.keys);
+    const look = (): void => {
+      drop(receivers.keys, key);
+      if (!world.unlucky(0.2)) prefect.reconcile(key, world.run(key.runId), world.stormy); // the queue is a hint
+    };
+    actions.push({ name: 'reconcile', weight: 6, run: look });
+  }
+  const running = prefect.running();
+  if (running.length > 0) {
+    actions.push({ name: 'flow', weight: 6, run: () => prefect.progress(chance.pick(running), world.stormy) });
+  }
+  if (prefect.reports.length > 0) {
+    const report = chance.pick(prefect.reports);
+    const { runId, flowRunId, state } = report;
+    const { runId: _, ...body } = report;
+    const send = async (): Promise<void> => {
+      const input: InputBody = { v: 1, kind: 'flow', ...body, ...(state.type === 'COMPLETED' ? { result: 1 } : {}) };
+      if (await world.send(runId, input, `flow:${flowRunId}:${state.type}`)) drop(prefect.reports, report);
+    };
+    actions.push({ name: 'report', weight: 8, run: send });
+  }
+  return actions;
+}
+
+export function actionsOf(world: World): readonly Action[] {
+  return [...controllerActions(world), ...outsideActions(world)];
+}

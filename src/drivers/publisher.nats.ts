@@ -141,7 +141,7 @@ export function plainHeaders(headers: MsgHdrs | undefined): Record<string, strin
 export function expectStored(
   outcome: PublishOutcome,
   subject: string,
-): { readonly seq: number; readonly duplicate: boolean } {
+): { readonly stream: string; readonly seq: number; readonly duplicate: boolean } {
   if (outcome.kind === 'stored') return outcome;
   throw new MillraceError('MR_NATS', `nothing stored on ${subject}: ${outcome.reason}`, {
     hint:

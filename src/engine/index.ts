@@ -1,5 +1,11 @@
 export { type Assets, type ConsumerAsset, type StreamAsset, systemAssets, workflowAssets } from './assets.ts';
 export {
+  type DeadLetterFilter,
+  type DeadLetters,
+  openDeadLetters,
+  type StoredDeadLetter,
+} from './dead/dead-letters.jetstream.ts';
+export {
   type Fault,
   type FaultPoint,
   MemoryBroker,
@@ -11,4 +17,24 @@ export { type JetStreamJournalOptions, openJournal } from './journal/journal.jet
 export { MemoryJournal } from './journal/journal.memory.ts';
 export type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './journal/port.ts';
 export * from './model/index.ts';
-export type { Outcome, ReconcileKey, ReconcileQueue } from './run/ports.ts';
+export { Controller, type ControllerOptions, type ControllerPorts } from './run/controller.ts';
+export { type JetStreamOutboxOptions, openOutbox } from './run/outbox.jetstream.ts';
+export { type Poison, parseInput } from './run/parse-input.ts';
+export type {
+  CommandBatch,
+  DeadLetter,
+  DefinitionLookup,
+  Outbox,
+  Outcome,
+  PlacedCommand,
+  ReconcileKey,
+  ReconcileQueue,
+} from './run/ports.ts';
+export {
+  type ControllerService,
+  type ControllerServiceOptions,
+  type DefinitionFeed,
+  startController,
+} from './run/service.jetstream.ts';
+export { spansOf } from './run/spans.ts';
+export { decideTrigger, type TriggerDecision, type TriggerMessage } from './run/trigger.ts';

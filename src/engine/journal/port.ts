@@ -45,6 +45,8 @@ export interface InputDelivery extends StoredInput {
 export interface Consumption {
   /** Stops taking deliveries and waits for the handlers under way. */
   stop(): Promise<void>;
+  /** False while the consumer cannot be had (deleted, no server); undefined where that cannot happen. */
+  readonly bound?: boolean;
 }
 
 export interface SendOptions {

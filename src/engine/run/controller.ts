@@ -1,0 +1,308 @@
+/**
+ * The controller: takes inputs, decides, appends, sends commands, acknowledges.
+ *
+ * Job: drive runs forward from their journal, any number of controllers at once. Boundary: ports only (Journal, Outbox,
+ * DefinitionLookup, Clock, Telemetry); the rules are in model/. Invariants (docs/architecture.md, R1 to R7):
+ *   R1 input → transition → command → ack, in this order; a crash anywhere is repaired by the redelivery;
+ *   R2 one run at a time in a process; between processes the append's expected sequence decides;
+ *   R3 before an input every earlier unhandled input of its run is handled, so all controllers decide alike;
+ *   R4 an input that was handled before sends its commands again (those the run still wants) and nothing else;
+ *   R5 poison, and what can never be decided, becomes a dead letter before it is terminated;
+ *   R6 what fails for now is given back with growing delay, and its run is not taken for granted until looked up;
+ *   R7 spans are recorded by the process whose append succeeded, once, never on sending again.
+ */
+import {
+  type Clock,
+  inputSubject,
+  isMillraceError,
+  MillraceError,
+  messageOf,
+  workflowStream,
+} from '../../kernel/index.ts';
+import type { Telemetry } from '../../telemetry/index.ts';
+import type { InputDelivery, Journal, RunRef, StoredInput } from '../journal/port.ts';
+import {
+  type Definition,
+  decide,
+  evolveEntry,
+  fold,
+  type InputBody,
+  type LogEntry,
+  newRun,
+  type RunState,
+  react,
+  type StoredEntry,
+} from '../model/index.ts';
+import { stillWanted, withoutMomentaryTimers } from './commands-again.ts';
+import { type KnownRun, KnownRuns } from './known-runs.ts';
+import { parseInput } from './parse-input.ts';
+import type { DefinitionLookup, Outbox, PlacedCommand } from './ports.ts';
+import { consequenceOf } from './refusal.ts';
+import { spansOf } from './spans.ts';
+
+export interface ControllerPorts {
+  readonly journal: Journal;
+  readonly outbox: Outbox;
+  readonly definitions: DefinitionLookup;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+}
+
+export interface ControllerOptions {
+  /** Runs whose state is kept in memory; 10,000 by default. */
+  readonly cacheSize?: number;
+  /** Collisions with other controllers on one input before it is given back; 20 by default. */
+  readonly maxConflicts?: number;
+}
+
+/** What became of an input. */
+type Outcome =
+  /** Transitions were stored. */
+  | 'applied'
+  /** It changed nothing. */
+  | 'nothing'
+  /** It had been handled before. */
+  | 'again'
+  /** It can never be decided; its dead letter is stored. */
+  | 'refused'
+  | 'conflict';
+
+interface Arrival {
+  readonly input: StoredInput;
+  readonly body: InputBody;
+  readonly ownSince: number;
+  readonly firstDelivery: boolean;
+}
+
+const NAK_FIRST_MS = 200;
+const NAK_MAX_MS = 30_000;
+
+export class Controller {
+  readonly #ports: ControllerPorts;
+  readonly #known: KnownRuns;
+  readonly #maxConflicts: number;
+  /** The end of each run's queue in this process. */
+  readonly #tails = new Map<string, Promise<void>>();
+
+  constructor(ports: ControllerPorts, options: ControllerOptions = {}) {
+    this.#ports = ports;
+    this.#known = new KnownRuns(options.cacheSize ?? 10_000);
+    this.#maxConflicts = options.maxConflicts ?? 20;
+  }
+
+  /** Handles one delivery to its end (ack, nak or term); never rejects. Hand it to `Journal.consume`. */
+  handle(delivery: InputDelivery): Promise<void> {
+    const key = keyOf(delivery.run);
+    const before = this.#tails.get(key);
+    const mine = before === undefined ? this.#settle(key, delivery) : before.then(() => this.#settle(key, delivery));
+    this.#tails.set(key, mine);
+    return mine.finally(() => {
+      if (this.#tails.get(key) === mine) this.#tails.delete(key);
+    });
+  }
+
+  async #settle(key: string, delivery: InputDelivery): Promise<void> {
+    const { metrics } = this.#ports.telemetry;
+    const { workflow } = delivery.run;
+    const begun = this.#ports.clock.now();
+    try {
+      const outcome = await this.#process(key, delivery);
+      if (outcome === 'refused') delivery.term('see the dead letter');
+      else delivery.ack();
+      metrics.count('millrace_engine_inputs_total', { workflow, outcome });
+      metrics.observe('millrace_engine_input_seconds', (this.#ports.clock.now() - begun) / 1_000, { workflow });
+    } catch (error) {
+      this.#giveBack(key, delivery, error);
+    }
+  }
+
+  #giveBack(key: string, delivery: InputDelivery, error: unknown): void {
+    const { metrics, log } = this.#ports.telemetry;
+    const { run, seq, deliveries } = delivery;
+    const delayMs = Math.min(NAK_MAX_MS, NAK_FIRST_MS * 2 ** Math.min(20, deliveries - 1));
+    this.#known.doubt(key, seq);
+    delivery.nak(delayMs);
+    metrics.count('millrace_engine_inputs_total', { workflow: run.workflow, outcome: 'given_back' });
+    const code = isMillraceError(error) ? error.code : 'MR_INTERNAL';
+    log.warn({ ...run, seq, deliveries, delayMs, code, err: error }, `input given back: ${messageOf(error)}`);
+  }
+
+  async #process(key: string, delivery: InputDelivery): Promise<Outcome> {
+    const parsed = parseInput(delivery.data);
+    if (!parsed.ok) return this.#refuse(delivery, new MillraceError(parsed.error.code, parsed.error.reason));
+    const arrival: Arrival = {
+      input: delivery,
+      body: parsed.value,
+      ownSince: delivery.ownSince,
+      firstDelivery: delivery.deliveries === 1,
+    };
+    for (let conflicts = 0; conflicts <= this.#maxConflicts; conflicts++) {
+      const outcome = await this.#arrive(key, arrival, conflicts === 0);
+      if (outcome !== 'conflict') return outcome;
+      this.#known.forget(key);
+      this.#ports.telemetry.metrics.count('millrace_engine_conflicts_total', { workflow: delivery.run.workflow });
+    }
+    throw new MillraceError('MR_CONFLICT', `${this.#maxConflicts} collisions with other controllers in a row`);
+  }
+
+  /** One try at an input and, before it, at every earlier one that is not handled yet (R3). */
+  async #arrive(key: string, arrival: Arrival, first: boolean): Promise<Outcome> {
+    const { input, body } = arrival;
+    let known = await this.#recall(key, arrival, first);
+    if (input.seq <= known.settled) return this.#again(input);
+    if (this.#known.needsLookUp(key, known.settled, arrival.ownSince)) {
+      const earlier = await this.#ports.journal.inputsBetween(input.run, known.settled, input.seq);
+      this.#ports.telemetry.metrics.count('millrace_engine_lookups_total', { workflow: input.run.workflow });
+      for (const one of earlier) {
+        const parsed = parseInput(one.data);
+        if (!parsed.ok) continue; // its own delivery makes it a dead letter
+        const next = await this.#apply(known, one, parsed.value);
+        if (next === 'conflict') return 'conflict';
+        known = next.known;
+        this.#known.set(key, known);
+      }
+      this.#known.trust(key, input.seq);
+    }
+    const next = await this.#apply(known, input, body);
+    if (next === 'conflict') return 'conflict';
+    this.#known.set(key, next.known);
+    return next.outcome;
+  }
+
+  /** The run as remembered, else as its log says. */
+  async #recall(key: string, { input, body, ownSince, firstDelivery }: Arrival, first: boolean): Promise<KnownRun> {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const { workflow, runId } = input.run;
+    // A first start whose run was never seen, when nothing went elsewhere: most likely a new run, and if it is not, the
+    // append at the beginning of the log is refused and the log is read.
+    if (first && firstDelivery && body.kind === 'start' && !this.#known.needsLookUp(key, 0, ownSince)) {
+      return { state: newRun(workflow, runId), settled: 0 };
+    }
+    const state = fold(workflow, runId, await this.#ports.journal.entries(input.run));
+    return { state, settled: state.lastInput };
+  }
+
+  /** Decides one input on the state before it, stores what it means, sends what follows. */
+  async #apply(
+    known: KnownRun,
+    input: StoredInput,
+    body: InputBody,
+  ): Promise<{ readonly known: KnownRun; readonly outcome: Outcome } | 'conflict'> {
+    const before = known.state;
+    const settled = { state: before, settled: input.seq };
+    const definition = await this.#definitionFor(before, body);
+    if (definition === undefined) {
+      return { known: settled, outcome: await this.#refuse(input, missing(input.run, body, before)) };
+    }
+    const { seq, at } = input;
+    const transitions = decide(definition, before, { seq, at, body });
+    if (transitions.length === 0) return { known: settled, outcome: 'nothing' };
+    const entry: LogEntry = { v: 1, cause: seq, at, transitions };
+    let appended: Awaited<ReturnType<Journal['append']>>;
+    try {
+      appended = await this.#ports.journal.append(input.run, entry, before.lastEntry);
+    } catch (error) {
+      if (!isMillraceError(error, 'MR_PAYLOAD_TOO_LARGE')) throw error;
+      return { known: settled, outcome: await this.#tooLarge(before, input, body, error) };
+    }
+    if (!appended.ok) return 'conflict';
+    const stored: StoredEntry = { ...entry, seq: appended.value };
+    const after = evolveEntry(before, stored);
+    for (const span of spansOf(before, entry)) this.#ports.telemetry.tracer.record(span);
+    await this.#send(input.run, after, stored, placed(react(definition, before, entry)));
+    return { known: { state: after, settled: seq }, outcome: 'applied' };
+  }
+
+  /** R4: the input was handled before, perhaps by a process that died before it sent everything. */
+  async #again(input: StoredInput): Promise<Outcome> {
+    const { run, seq } = input;
+    const entries = await this.#ports.journal.entries(run);
+    const index = entries.findIndex(({ cause }) => cause === seq);
+    const entry = entries[index];
+    if (entry === undefined) return 'again';
+    const before = fold(run.workflow, run.runId, entries.slice(0, index));
+    const after = evolveEntry(before, entry);
+    const now = entries.slice(index + 1).reduce(evolveEntry, after);
+    // Before its start a run has no definition and no commands that need one.
+    const definition = after.digest === '' ? undefined : await this.#byDigest(run.workflow, after.digest);
+    if (definition === undefined) return 'again';
+    await this.#send(run, now, entry, stillWanted(placed(react(definition, before, entry)), now));
+    return 'again';
+  }
+
+  async #send(run: RunRef, state: RunState, entry: StoredEntry, commands: readonly PlacedCommand[]): Promise<void> {
+    const wanted = withoutMomentaryTimers(commands);
+    if (wanted.length === 0) return;
+    await this.#ports.outbox.send({ run, state, entry: { seq: entry.seq, at: entry.at }, commands: wanted });
+  }
+
+  /** undefined: the definition that the input names was never applied, so it can never be decided. */
+  async #definitionFor(state: RunState, body: InputBody): Promise<Definition | undefined> {
+    const { definitions } = this.#ports;
+    const { workflow, digest } = state;
+    if (digest !== '') return this.#byDigest(workflow, digest);
+    return body.kind === 'start' ? definitions.byDigest(workflow, body.digest) : definitions.current(workflow);
+  }
+
+  /** The definition of a run that has started: it exists, so its absence is a failure of the store. */
+  async #byDigest(workflow: string, digest: string): Promise<Definition> {
+    const definition = await this.#ports.definitions.byDigest(workflow, digest);
+    if (definition !== undefined) return definition;
+    throw new MillraceError('MR_DEFINITION_MISSING', `definition ${digest} of workflow ${workflow} is gone`, {
+      hint: 'apply the manifest that the run was started with once more; its runs go on by themselves',
+      next: 'retry',
+    });
+  }
+
+  /** R5. */
+  async #refuse(input: StoredInput, error: MillraceError): Promise<Outcome> {
+    const { run, seq, data, headers } = input;
+    const { log } = this.#ports.telemetry;
+    log.warn({ ...run, seq, code: error.code }, `input refused: ${error.message}`);
+    await this.#ports.outbox.deadLetter({
+      kind: 'input',
+      workflow: run.workflow,
+      id: run.runId,
+      runId: run.runId,
+      code: error.code,
+      reason: error.message,
+      origin: {
+        stream: workflowStream(run.workflow),
+        sequence: seq,
+        subject: inputSubject(run.workflow, run.runId),
+      },
+      data,
+      headers,
+    });
+    return 'refused';
+  }
+
+  /**
+   * What the input means does not fit into one message. The run must not hang on it: the attempt fails, or the run is
+   * cancelled, by an input of its own, so that replay sees why.
+   */
+  async #tooLarge(state: RunState, input: StoredInput, body: InputBody, error: MillraceError): Promise<Outcome> {
+    const consequence = consequenceOf(state, body, error);
+    if (consequence !== undefined) {
+      await this.#ports.journal.send(input.run, consequence, { msgId: `too-large:${input.run.runId}:${input.seq}` });
+    }
+    return this.#refuse(input, error);
+  }
+}
+
+function keyOf(run: RunRef): string {
+  return `${run.workflow}/${run.runId}`;
+}
+
+function placed(commands: ReturnType<typeof react>): readonly PlacedCommand[] {
+  return commands.map((command, index) => ({ index, command }));
+}
+
+function missing(run: RunRef, body: InputBody, state: RunState): MillraceError {
+  const digest = body.kind === 'start' ? body.digest : state.digest;
+  const which = digest === '' ? 'no definition' : `no definition ${digest}`;
+  return new MillraceError('MR_DEFINITION_MISSING', `workflow ${run.workflow} has ${which}`, {
+    hint: 'apply its manifest, then re-deliver the dead letter',
+  });
+}

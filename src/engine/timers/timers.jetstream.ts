@@ -1,0 +1,60 @@
+/**
+ * Forwards fired timers to the runs that set them.
+ *
+ * Boundary: reads `timer.fired.*.*`, writes inputs. The server drops the message id of a schedule when it fires, so the
+ * input's id is made from what the message says; a run that no longer waits for the timer ignores it.
+ */
+import type { JsMsg } from '@nats-io/jetstream';
+import { consumeDurable, type DurableConsumption, type NatsDoor } from '../../drivers/index.ts';
+import { isObject, messageOf, parseTimerFired, STREAMS, TIMER_CONSUMER } from '../../kernel/index.ts';
+import type { Telemetry } from '../../telemetry/index.ts';
+import type { Journal } from '../journal/port.ts';
+
+export interface TimerPorts {
+  readonly door: NatsDoor;
+  readonly journal: Journal;
+  readonly telemetry: Telemetry;
+}
+
+const NAK_FIRST_MS = 200;
+const NAK_MAX_MS = 15_000;
+
+export function forwardTimers(ports: TimerPorts): DurableConsumption {
+  const { door, telemetry } = ports;
+  return consumeDurable({
+    js: door.js,
+    stream: STREAMS.timers,
+    consumer: TIMER_CONSUMER,
+    maxInFlight: 64,
+    handle: (msg) => forward(ports, msg),
+    report: (message, error) => telemetry.log.warn({ err: error }, message),
+  });
+}
+
+async function forward({ door, journal, telemetry }: TimerPorts, msg: JsMsg): Promise<void> {
+  const run = parseTimerFired(msg.subject);
+  const timer = timerOf(msg);
+  if (run === undefined || timer === undefined) {
+    telemetry.log.warn({ subject: msg.subject, seq: msg.seq }, 'a fired timer that nobody set');
+    return msg.term('not a timer');
+  }
+  try {
+    await journal.send(run, { v: 1, kind: 'timer', timer }, { msgId: `timer:${run.runId}:${timer}` });
+  } catch (error) {
+    telemetry.log.warn({ ...run, timer, err: error }, `timer not forwarded yet: ${messageOf(error)}`);
+    return msg.nak(Math.min(NAK_MAX_MS, NAK_FIRST_MS * 2 ** Math.min(20, msg.info.deliveryCount - 1)));
+  }
+  telemetry.metrics.count('millrace_engine_timers_fired_total', { workflow: run.workflow });
+  msg.ack();
+  // The stream keeps schedules for as long as they take; what has fired and arrived is of no use to anyone.
+  door.jsm.streams.deleteMessage(STREAMS.timers, msg.seq, false).catch(() => undefined);
+}
+
+function timerOf(msg: JsMsg): string | undefined {
+  try {
+    const value: unknown = msg.json();
+    return isObject(value) && typeof value['timer'] === 'string' ? value['timer'] : undefined;
+  } catch {
+    return undefined;
+  }
+}

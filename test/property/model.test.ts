@@ -1,0 +1,232 @@
+/** The invariants M1 to M7 of src/engine/model/decide.ts over workflows and histories made by chance. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  decide,
+  type Input,
+  type InputBody,
+  isEnded,
+  isOut,
+  type RunState,
+  react,
+  type StepState,
+  type Transition,
+} from '../../src/engine/index.ts';
+import { anyDefinition } from '../kit/definitions.ts';
+import {
+  began,
+  cancelled,
+  failed,
+  fired,
+  flow,
+  flowState,
+  retried,
+  Story,
+  signalled,
+  started,
+  succeeded,
+} from '../kit/spec.ts';
+
+const RUNS = { numRuns: 400 };
+const FLOW_STATES = ['PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED', 'PAUSED'] as const;
+
+/** What may come next: mostly what the run waits for, then what is late, double, early or strange. */
+function candidates(story: Story, n: number): InputBody[] {
+  const { state } = story;
+  if (state.status === 'new') return [started({ flag: n % 2 === 0, n: n % 4 }), signalled('ok'), succeeded('s0', 1)];
+  const attempts = Object.values(state.steps).flatMap((step) =>
+    [step.attempt, step.attempt - 1, step.attempt + 1].map((attempt) => ({ step, attempt: Math.max(1, attempt) })),
+  );
+  const reports = attempts.flatMap(({ step, attempt }) => reportsOf(step, attempt, n));
+  const timers = Object.keys(state.timers).map(fired);
+  const again = story.inputs.map(({ body }) => body).slice(-4);
+  const people = [signalled('ok', n), signalled('go', n), n % 5 === 0 ? cancelled() : signalled('ok'), retried()];
+  return [...reports, ...timers, ...timers, ...again, ...people];
+}
+
+function reportsOf(step: StepState, attempt: number, n: number): InputBody[] {
+  const state = flowState(FLOW_STATES[n % FLOW_STATES.length] ?? 'RUNNING', n % 50);
+  return [
+    began(step.name, attempt),
+    succeeded(step.name, attempt, n),
+    failed(step.name, attempt, { retryable: n % 7 !== 0, lost: n % 3 === 0 }),
+    flow(step.name, attempt, state),
+    flow(step.name, attempt, flowState('COMPLETED', n), { result: n }),
+  ];
+}
+
+type Look = (before: RunState, transitions: readonly Transition[], after: RunState, input: Input, story: Story) => void;
+
+/** Plays a history of chance and lets `look` see each step of it. */
+function play(look: Look) {
+  return fc.property(anyDefinition, fc.array(fc.nat(), { minLength: 5, maxLength: 60 }), (definition, picks) => {
+    const story = new Story(definition);
+    for (const pick of picks) {
+      const choices = candidates(story, pick % 101);
+      const body = choices[pick % choices.length] ?? retried();
+      const before = story.state;
+      const { transitions } = story.feed(body);
+      const input = story.inputs.at(-1);
+      if (input !== undefined) look(before, transitions, story.state, input, story);
+    }
+  });
+}
+
+const ends = (transitions: readonly Transition[]): number =>
+  transitions.filter(({ type }) => type === 'RunCompleted' || type === 'RunFailed' || type === 'RunCancelled').length;
+
+describe('invariants', () => {
+  test('M1 what changes nothing changes nothing the second time either', () => {
+    fc.assert(
+      play((before, transitions, _after, input, story) => {
+        if (transitions.length > 0) return;
+        expect(decide(story.definition, before, { ...input, seq: input.seq + 1 })).toEqual([]);
+      }),
+      RUNS,
+    );
+  });
+
+  test('M2 only the attempt that is out can complete or fail by a report', () => {
+    fc.assert(
+      play((before, transitions, _after, { body }) => {
+        if (body.kind !== 'task.succeeded' && body.kind !== 'task.failed') return;
+        const step = before.steps[body.step];
+        const counts =
+          step !== undefined && isOut(step) && step.attempt === body.attempt && before.status === 'running';
+        if (!counts) expect(transitions).toEqual([]);
+      }),
+      RUNS,
+    );
+  });
+
+  test('M3 attempts only count up, and no attempt is handed out twice', () => {
+    fc.assert(
+      play((before, _transitions, after, _input, { entries }) => {
+        for (const [name, step] of Object.entries(before.steps)) {
+          expect(after.steps[name]?.attempt).toBeGreaterThanOrEqual(step.attempt);
+        }
+        const begun = entries.flatMap(({ transitions }) =>
+          transitions.flatMap((t) =>
+            t.type === 'StepScheduled' || t.type === 'SleepStarted' || t.type === 'SignalAwaited'
+              ? [`${t.step}/${t.attempt}`]
+              : [],
+          ),
+        );
+        expect(new Set(begun).size).toBe(begun.length);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('M4 a run ends once, until it is retried by hand', () => {
+    fc.assert(
+      play((before, transitions, after) => {
+        const retry = transitions.some(({ type }) => type === 'RunRetried');
+        expect(ends(transitions)).toBeLessThanOrEqual(1);
+        if (isEnded(before) && !retry) expect([ends(transitions), after.status]).toEqual([0, before.status]);
+        if (isEnded(after) && (!isEnded(before) || retry)) expect(ends(transitions)).toBe(1);
+      }),
+      RUNS,
+    );
+  });
+
+  test('M5 an ended run has no timers and no open step', () => {
+    fc.assert(
+      play((_before, _transitions, after) => {
+        if (!isEnded(after)) return;
+        expect(after.timers).toEqual({});
+        const open = Object.values(after.steps).filter(({ status }) =>
+          ['scheduled', 'running', 'waiting', 'backoff'].includes(status),
+        );
+        expect(open).toEqual([]);
+      }),
+      RUNS,
+    );
+  });
+
+  test('M6 every signal waits or was taken once', () => {
+    fc.assert(
+      play((before, transitions, after, { body }, { definition }) => {
+        const count = (type: Transition['type']) => transitions.filter((t) => t.type === type).length;
+        expect(after.signals.length).toBe(before.signals.length + count('SignalReceived') - count('SignalConsumed'));
+        if (body.kind === 'signal' && before.status !== 'completed') expect(count('SignalReceived')).toBe(1);
+        if (after.status !== 'running') return;
+        for (const { name, action: wanted } of definition.steps) {
+          if (wanted.kind !== 'signal' || after.steps[name]?.status !== 'waiting') continue;
+          expect(
+            after.signals.filter((one) => one.name === wanted.name),
+            'no step waits beside its signal',
+          ).toEqual([]);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test('M7 a running run waits for something: a report, a timer or a signal', () => {
+    fc.assert(
+      play((_before, _transitions, after, _input, { definition }) => {
+        if (after.status !== 'running') return;
+        const waits = definition.steps.some(({ name, action, timeoutMs }) => {
+          const step = after.steps[name];
+          if (step === undefined) return false;
+          const timer = (kind: string) => after.timers[`${kind}/${name}/${step.attempt}`] !== undefined;
+          if (isOut(step)) return timeoutMs === undefined || timer('timeout');
+          if (step.status === 'backoff') return timer('retry');
+          if (step.status !== 'waiting') return false;
+          return action.kind === 'sleep' ? timer('sleep') : action.kind === 'signal';
+        });
+        expect(waits).toBe(true);
+      }),
+      RUNS,
+    );
+  });
+});
+
+describe('the log', () => {
+  test('folds, read back from JSON, to the live state', () => {
+    fc.assert(
+      play((_b, transitions, after, _input, story) => {
+        expect(JSON.parse(JSON.stringify(transitions))).toStrictEqual(transitions);
+        if (story.inputs.length % 10 === 0) expect(story.refold()).toStrictEqual(after);
+      }),
+      RUNS,
+    );
+  });
+
+  test('gives the same commands again, from a state read back', () => {
+    fc.assert(
+      play((before, transitions, _after, { at: time }, { definition }) => {
+        const again: RunState = JSON.parse(JSON.stringify(before));
+        const entry = { at: time, transitions };
+        expect(react(definition, again, entry)).toStrictEqual(react(definition, before, entry));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('is decided alike from a state read back, and no input is changed by deciding', () => {
+    fc.assert(
+      play((before, transitions, _after, input, { definition }) => {
+        const frozen = structuredClone({ before, input });
+        expect(decide(definition, frozen.before, frozen.input)).toStrictEqual(transitions);
+        expect(frozen).toStrictEqual({ before, input });
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+test('histories of chance do reach every kind of end and transition', () => {
+  const seen = new Set<string>();
+  const statuses = new Set<string>();
+  fc.assert(
+    play((_before, transitions, after) => {
+      for (const { type } of transitions) seen.add(type);
+      statuses.add(after.status);
+    }),
+    { numRuns: 600, seed: 1 },
+  );
+  expect([...statuses].sort()).toEqual(['cancelled', 'completed', 'failed', 'new', 'running']);
+  expect(seen.size, [...seen].join()).toBe(20);
+});

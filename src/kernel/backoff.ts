@@ -16,7 +16,8 @@ export interface BackoffPolicy {
  * @param key names the thing that waits; the jitter is derived from it, so the same failure always waits as long
  */
 export function backoffMs(policy: BackoffPolicy, failures: number, key: string): number {
-  const full = Math.min(policy.maxMs, policy.initialMs * policy.factor ** Math.max(0, failures - 1));
+  const growth = policy.factor ** Math.max(0, failures - 1); // may be infinite, and 0 × ∞ is no number
+  const full = policy.initialMs === 0 ? 0 : Math.min(policy.maxMs, policy.initialMs * growth);
   const spread = full * policy.jitter * derivedFraction('backoff', key, failures);
   return Math.round(full - spread);
 }

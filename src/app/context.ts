@@ -1,6 +1,13 @@
 /** The context of a one-shot command: each part is opened on first use and closed at the end, last opened first. */
 
-import { type CliContext, type ExitCode, type Output, readArgument, type Settings } from '../cli/index.ts';
+import {
+  type CliContext,
+  type ExitCode,
+  type Output,
+  type RoleOptions,
+  readArgument,
+  type Settings,
+} from '../cli/index.ts';
 import { MillraceError } from '../kernel/index.ts';
 import { noTelemetry, type TraceHeaders } from '../telemetry/index.ts';
 
@@ -11,6 +18,8 @@ export interface ContextOptions {
   readonly exit: (code: ExitCode) => void;
   readonly now: () => number;
   readonly newId: () => string;
+  /** The package's version. */
+  readonly version: string;
   readonly by: string;
   readonly trace?: TraceHeaders;
 }
@@ -47,6 +56,10 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
     closers.push(async () => opened.close());
     return opened;
   });
+  const deadLetters = once(async () => {
+    const { openDeadLetters } = await import('../engine/index.ts');
+    return openDeadLetters(await door());
+  });
   const reader = once(async () => {
     const { openReader } = await import('../replay/index.ts');
     const { js, jsm } = await door();
@@ -63,8 +76,12 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
     const { createPrefectClient } = await import('../bridge/index.ts');
     return createPrefectClient({ url: prefectUrl, apiKey: prefectApiKey, telemetry: noTelemetry });
   });
+  const runController = async (role: RoleOptions): Promise<void> => {
+    const { runControllerRole } = await import('./role.node.ts');
+    await runControllerRole(options.settings(), options.version, role);
+  };
   return {
-    ctx: { ...options, read: readArgument, door, definitions, journal, reader, prefect },
+    ctx: { ...options, read: readArgument, door, definitions, journal, deadLetters, reader, prefect, runController },
     async close() {
       for (const close of closers.reverse()) await close().catch(() => undefined);
     },

@@ -80,6 +80,7 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok;
   let options: Record<string, unknown> = {};
   const trace = callersTrace();
+  const version = packageVersion();
   const { ctx, close } = createContext({
     out,
     signal: interruption(),
@@ -87,10 +88,11 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     exit: (next) => void (code = next),
     now: () => Date.now(),
     newId: () => randomUUID(),
+    version,
     by: userName(),
     ...(trace === undefined ? {} : { trace }),
   });
-  const program = createProgram(ctx, packageVersion(), {
+  const program = createProgram(ctx, version, {
     out: (text) => void process.stdout.write(text),
     err: (text) => void (json || process.stderr.write(`${text}\n`)),
   });

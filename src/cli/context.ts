@@ -5,7 +5,7 @@
 import type { Command } from 'commander';
 import type { PrefectApi } from '../bridge/index.ts';
 import type { NatsDoor } from '../drivers/index.ts';
-import type { Journal } from '../engine/index.ts';
+import type { DeadLetters, Journal } from '../engine/index.ts';
 import type { DefinitionStore } from '../manifests/index.ts';
 import type { RunReader } from '../replay/index.ts';
 import type { TraceHeaders } from '../telemetry/index.ts';
@@ -33,6 +33,14 @@ export interface Settings {
   readonly pool: string;
 }
 
+/** How a long-running process is started. */
+export interface RoleOptions {
+  /** Instead of the setting's. */
+  readonly httpPort?: number;
+  /** Wait for NATS instead of giving up when it does not answer at first. */
+  readonly wait: boolean;
+}
+
 export interface CliContext {
   readonly out: Output;
   /** Aborts on the first SIGINT or SIGTERM. */
@@ -51,6 +59,8 @@ export interface CliContext {
   definitions(): Promise<DefinitionStore>;
   /** The journal, over {@link CliContext.door}. */
   journal(): Promise<Journal>;
+  /** The dead letters, over {@link CliContext.door}. */
+  deadLetters(): Promise<DeadLetters>;
   /** Reads whole workflows, over {@link CliContext.door}. */
   reader(): Promise<RunReader>;
   /**
@@ -58,6 +68,11 @@ export interface CliContext {
    * @throws MillraceError MR_CONFIG when no Prefect is configured
    */
   prefect(): Promise<PrefectApi>;
+  /**
+   * Runs the controller until the process is told to end; the command is over when it has ended.
+   * @throws MillraceError what a part that is needed at the start throws, MR_PORT_IN_USE
+   */
+  runController(options: RoleOptions): Promise<void>;
   /** Wall clock, ms since the epoch. */
   now(): number;
   /** A random id: what makes a signal or a run without a key one of its own. */

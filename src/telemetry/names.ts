@@ -38,6 +38,13 @@ export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
   millrace_engine_input_seconds: histogram('Time from delivery of an input to its acknowledgement', 'workflow'),
   millrace_engine_conflicts_total: counter('Appends that another controller was faster with', 'workflow'),
   millrace_engine_lookups_total: counter('Times the earlier inputs of a run had to be looked up', 'workflow'),
+  millrace_engine_timers_fired_total: counter('Timers that fired and became inputs', 'workflow'),
+  millrace_engine_hints_lost_total: counter(
+    'Hints that could not be sent; the sweep or the fence makes up for them',
+    'kind',
+  ),
+  millrace_trigger_messages_total: counter('Source messages, by what became of them', 'workflow', 'trigger', 'outcome'),
+  millrace_exhausted_total: counter('Deliveries the server gave up', 'kind'),
   // workers
   millrace_worker_running: gauge('Attempts under way in this worker', 'queue', 'handler'),
   millrace_worker_attempts_total: counter('Attempts this worker has ended', 'queue', 'handler', 'outcome'),

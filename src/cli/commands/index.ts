@@ -2,6 +2,8 @@
 import type { Register } from '../context.ts';
 import { register as apply } from './apply.ts';
 import { register as completion } from './completion.ts';
+import { register as controller } from './controller.ts';
+import { register as deadLetters } from './dead-letters.ts';
 import { register as doctor } from './doctor.ts';
 import { register as plan } from './plan.ts';
 import { register as publish } from './publish.ts';
@@ -14,8 +16,10 @@ export const COMMANDS: readonly Register[] = [
   validate,
   plan,
   apply,
+  controller,
   runs,
   replay,
+  deadLetters,
   publish,
   reconcile,
   doctor,

@@ -1,6 +1,5 @@
 /** `millrace reconcile`: do the streams and Prefect tell the same story? Looks only; controllers repair. */
 import type { Command } from 'commander';
-import { compareAll } from '../../bridge/index.ts';
 import type { CliContext } from '../context.ts';
 import { workflowsToSearch } from '../find-run.ts';
 import { EXIT } from '../format-error.ts';
@@ -10,6 +9,7 @@ import { jsonOption, workflowOption } from '../options.ts';
 async function reconcile(ctx: CliContext, options: { readonly workflow?: string }): Promise<void> {
   const { out } = ctx;
   const prefect = await ctx.prefect();
+  const { compareAll } = await import('../../bridge/index.ts'); // it brings a queue client along that nobody else here needs
   const workflows = await workflowsToSearch(ctx, options.workflow);
   const found = await compareAll(await ctx.journal(), prefect, await ctx.definitions(), workflows);
   out.result(found, () => {

@@ -42,12 +42,14 @@ export function fakeCli(
       door: absent,
       definitions: absent,
       journal: absent,
+      deadLetters: absent,
       reader: absent,
       prefect: absent,
+      runController: absent,
       now: () => 0,
       newId: () => 'id',
       by: 'test',
-    } as CliContext,
+    },
     get program() {
       return program;
     },

@@ -22,206 +22,217 @@ const entry = (cause: number, at = 1_700_000_000_000): LogEntry => ({
   transitions: [{ type: 'SignalReceived', name: `n${cause}`, payload: { text: 'ünï' } }],
 });
 
+interface Context {
+  a: Journal;
+  b: Journal;
+  run: RunRef;
+  other: RunRef;
+  under: JournalUnderTest;
+}
+
 export function journalContract(setup: () => JournalUnderTest): void {
-  let a: Journal;
-  let b: Journal;
-  let run: RunRef;
-  let other: RunRef;
-  let under: JournalUnderTest;
+  const c = {} as Context;
 
   beforeEach(async () => {
-    under = setup();
-    [a, b] = [await under.client(), await under.client()];
-    const workflow = await under.freshWorkflow();
-    run = { workflow, runId: 'r1' };
-    other = { workflow, runId: 'r2' };
+    c.under = setup();
+    [c.a, c.b] = [await c.under.client(), await c.under.client()];
+    const workflow = await c.under.freshWorkflow();
+    c.run = { workflow, runId: 'r1' };
+    c.other = { workflow, runId: 'r2' };
   });
 
-  describe('log', () => {
-    it('gives back what was appended, oldest first, and nothing of other runs', async () => {
-      const first = await a.append(run, entry(1), 0);
-      if (!first.ok) throw new Error('conflict');
-      await a.append(other, entry(7), 0);
-      const second = await a.append(run, entry(2), first.value);
-      if (!second.ok) throw new Error('conflict');
-      expect(await b.entries(run)).toEqual([
-        { ...entry(1), seq: first.value },
-        { ...entry(2), seq: second.value },
-      ]);
-      expect(await b.runIds(run.workflow)).toEqual(expect.arrayContaining(['r1', 'r2']));
-    });
+  describe('log', () => logContract(c));
+  describe('inputs', () => inputsContract(c));
+  describe('deliveries', () => deliveriesContract(c));
+  describe('consumers', () => consumersContract(c));
+}
 
-    it('has no entries of a run nobody wrote to', async () => {
-      expect(await a.entries({ ...run, runId: 'nobody' })).toEqual([]);
-      expect(await a.runIds(run.workflow)).toEqual([]);
-    });
-
-    it('J1 refuses an append that expects an older end, and one that expects a newer', async () => {
-      const first = await a.append(run, entry(1), 0);
-      expect(first.ok).toBe(true);
-      expect(await b.append(run, entry(2), 0)).toEqual({ ok: false, error: 'conflict' });
-      expect(await b.append(run, entry(2), 999)).toEqual({ ok: false, error: 'conflict' });
-      expect((await b.entries(run)).map(({ cause }) => cause)).toEqual([1]);
-    });
-
-    it('J1 lets exactly one of many appends at the same place through', async () => {
-      const results = await Promise.all(
-        Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? a : b).append(run, entry(i + 1), 0)),
-      );
-      expect(results.filter(({ ok }) => ok)).toHaveLength(1);
-      expect(await a.entries(run)).toHaveLength(1);
-    });
-
-    it('J2 reads every entry of a long log right after the last append', async () => {
-      let last = 0;
-      for (let i = 1; i <= 60; i++) {
-        const appended = await a.append(run, entry(i), last);
-        if (!appended.ok) throw new Error('conflict');
-        last = appended.value;
-        if (i % 20 === 0) expect((await b.entries(run)).map(({ cause }) => cause)).toHaveLength(i);
-      }
-      expect((await b.entries(run)).at(-1)?.seq).toBe(last);
-    });
+function logContract(c: Context): void {
+  it('gives back what was appended, oldest first, and nothing of other runs', async () => {
+    const first = await c.a.append(c.run, entry(1), 0);
+    if (!first.ok) throw new Error('conflict');
+    await c.a.append(c.other, entry(7), 0);
+    const second = await c.a.append(c.run, entry(2), first.value);
+    if (!second.ok) throw new Error('conflict');
+    expect(await c.b.entries(c.run)).toEqual([
+      { ...entry(1), seq: first.value },
+      { ...entry(2), seq: second.value },
+    ]);
+    expect(await c.b.runIds(c.run.workflow)).toEqual(expect.arrayContaining(['r1', 'r2']));
   });
 
-  describe('inputs', () => {
-    it('J4 stores an input once per message id', async () => {
-      const first = await a.send(run, signal('x'), { msgId: 'id1' });
-      const again = await b.send(run, signal('x'), { msgId: 'id1' });
-      expect(first.duplicate).toBe(false);
-      expect(again).toEqual({ seq: first.seq, duplicate: true });
-      const third = await b.send(run, signal('x'), { msgId: 'id2' });
-      expect(third.duplicate).toBe(false);
-    });
-
-    it('lists the inputs of one run strictly between two sequences', async () => {
-      const seqs: number[] = [];
-      for (const name of ['a', 'b', 'c', 'd']) {
-        seqs.push((await a.send(run, signal(name), { msgId: name, headers: { 'X-Name': name } })).seq);
-        await a.send(other, signal('noise'), { msgId: `noise-${name}` });
-      }
-      const [first = 0, , , fourth = 0] = seqs;
-      const between = await b.inputsBetween(run, first, fourth);
-      expect(between.map(({ data }) => nameOf(data))).toEqual(['b', 'c']);
-      expect(between[0]).toMatchObject({ run, seq: seqs[1], headers: { 'X-Name': 'b' } });
-      expect(await b.inputsBetween(run, fourth, fourth + 1)).toEqual([]);
-      expect((await b.inputsBetween(run, 0, 1_000_000)).map(({ seq }) => seq)).toEqual(seqs);
-    });
-
-    it('shows the same time to a delivery and to a look-up', async () => {
-      const delivered = new Collector<InputDelivery>();
-      for (let i = 0; i < 5; i++) {
-        await a.send(run, signal(`t${i}`), { msgId: `t${i}` });
-        await under.tick();
-      }
-      const consumption = await a.consume(run.workflow, async (delivery) => {
-        delivery.ack();
-        delivered.add(delivery);
-      });
-      await delivered.until('five deliveries', (items) => items.length === 5);
-      await consumption.stop();
-      const looked = await a.inputsBetween(run, 0, 1_000_000);
-      expect(looked.map(({ at }) => at)).toEqual(delivered.items.map(({ at }) => at));
-    });
+  it('has no entries of a run nobody wrote to', async () => {
+    expect(await c.a.entries({ ...c.run, runId: 'nobody' })).toEqual([]);
+    expect(await c.a.runIds(c.run.workflow)).toEqual([]);
   });
 
-  describe('consumption', () => {
-    it('J3 delivers again what was given back, with a higher count, and not what was acknowledged', async () => {
-      const seen: string[] = [];
-      const done = new Collector<string>();
-      const consumption = await a.consume(run.workflow, async (delivery) => {
-        const name = nameOf(delivery.data);
-        seen.push(`${name}/${delivery.deliveries}`);
-        if (name === 'again' && delivery.deliveries < 3) return delivery.nak();
-        if (name === 'term') delivery.term('because');
-        else delivery.ack();
-        done.add(name);
-      });
-      for (const name of ['again', 'once', 'term']) await a.send(run, signal(name), { msgId: name });
-      await done.until('all three', (names) => names.length === 3);
-      await consumption.stop();
-      expect([...seen].sort()).toEqual(['again/1', 'again/2', 'again/3', 'once/1', 'term/1']);
-    });
+  it('J1 refuses an append that expects an older end, and one that expects a newer', async () => {
+    const first = await c.a.append(c.run, entry(1), 0);
+    expect(first.ok).toBe(true);
+    expect(await c.b.append(c.run, entry(2), 0)).toEqual({ ok: false, error: 'conflict' });
+    expect(await c.b.append(c.run, entry(2), 999)).toEqual({ ok: false, error: 'conflict' });
+    expect((await c.b.entries(c.run)).map(({ cause }) => cause)).toEqual([1]);
+  });
 
-    it('keeps to the limit of deliveries at once', async () => {
-      let under = 0;
-      let most = 0;
-      const done = new Collector<number>();
-      const consumption = await a.consume(
-        run.workflow,
-        async (delivery) => {
-          most = Math.max(most, ++under);
-          await new Promise((resolve) => setImmediate(resolve));
-          under--;
-          delivery.ack();
-          done.add(delivery.seq);
-        },
-        { maxInFlight: 3 },
-      );
-      for (let i = 0; i < 30; i++) await a.send(run, signal(`s${i}`), { msgId: `s${i}` });
-      await done.until('thirty', (items) => items.length === 30);
-      await consumption.stop();
-      expect(most).toBeLessThanOrEqual(3);
-    });
+  it('J1 lets exactly one of many appends at the same place through', async () => {
+    const results = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? c.a : c.b).append(c.run, entry(i + 1), 0)),
+    );
+    expect(results.filter(({ ok }) => ok)).toHaveLength(1);
+    expect(await c.a.entries(c.run)).toHaveLength(1);
+  });
 
-    it('shares the inputs among consumers, each handled by one of them', async () => {
-      const seen = new Collector<string>();
-      const consume = (journal: Journal, who: string) =>
-        journal.consume(run.workflow, async (delivery) => {
-          delivery.ack();
-          seen.add(`${who}:${nameOf(delivery.data)}`);
-        });
-      const consumptions = [await consume(a, 'a'), await consume(b, 'b')];
-      for (let i = 0; i < 20; i++) await a.send(run, signal(`s${i}`), { msgId: `s${i}` });
-      await seen.until('twenty', (items) => items.length === 20);
-      await Promise.all(consumptions.map((consumption) => consumption.stop()));
-      expect(new Set(seen.items.map((item) => item.split(':')[1])).size).toBe(20);
-    });
+  it('J2 reads every entry of a long log right after the last append', async () => {
+    let last = 0;
+    for (let i = 1; i <= 60; i++) {
+      const appended = await c.a.append(c.run, entry(i), last);
+      if (!appended.ok) throw new Error('conflict');
+      last = appended.value;
+      if (i % 20 === 0) expect((await c.b.entries(c.run)).map(({ cause }) => cause)).toHaveLength(i);
+    }
+    expect((await c.b.entries(c.run)).at(-1)?.seq).toBe(last);
+  });
+}
 
-    it('stop waits for the handler under way, and gives nothing more', async () => {
-      const begun = new Collector<number>();
-      let release: () => void = () => undefined;
-      let ended = 0;
-      const consumption = await a.consume(
-        run.workflow,
-        async (delivery) => {
-          begun.add(delivery.seq);
-          await new Promise<void>((resolve) => (release = resolve));
-          delivery.ack();
-          ended++;
-        },
-        { maxInFlight: 1 },
-      );
-      await a.send(run, signal('one'), { msgId: 'one' });
-      await begun.until('the first', (items) => items.length === 1);
-      await a.send(run, signal('two'), { msgId: 'two' });
-      const stopping = consumption.stop();
-      release();
-      await stopping;
-      expect({ begun: begun.items.length, ended }).toEqual({ begun: 1, ended: 1 });
-    });
+function inputsContract(c: Context): void {
+  it('J4 stores an input once per message id', async () => {
+    const first = await c.a.send(c.run, signal('x'), { msgId: 'id1' });
+    const again = await c.b.send(c.run, signal('x'), { msgId: 'id1' });
+    expect(first.duplicate).toBe(false);
+    expect(again).toEqual({ seq: first.seq, duplicate: true });
+    const third = await c.b.send(c.run, signal('x'), { msgId: 'id2' });
+    expect(third.duplicate).toBe(false);
+  });
 
-    it('a lone consumer from the beginning knows that nothing went elsewhere; two consumers do not', async () => {
-      const alone = new Collector<InputDelivery>();
-      const first = await a.consume(run.workflow, async (delivery) => {
+  it('lists the inputs of one run strictly between two sequences', async () => {
+    const seqs: number[] = [];
+    for (const name of ['a', 'b', 'c', 'd']) {
+      seqs.push((await c.a.send(c.run, signal(name), { msgId: name, headers: { 'X-Name': name } })).seq);
+      await c.a.send(c.other, signal('noise'), { msgId: `noise-${name}` });
+    }
+    const [first = 0, , , fourth = 0] = seqs;
+    const between = await c.b.inputsBetween(c.run, first, fourth);
+    expect(between.map(({ data }) => nameOf(data))).toEqual(['b', 'c']);
+    expect(between[0]).toMatchObject({ run: c.run, seq: seqs[1], headers: { 'X-Name': 'b' } });
+    expect(await c.b.inputsBetween(c.run, fourth, fourth + 1)).toEqual([]);
+    expect((await c.b.inputsBetween(c.run, 0, 1_000_000)).map(({ seq }) => seq)).toEqual(seqs);
+  });
+
+  it('shows the same time to a delivery and to a look-up', async () => {
+    const delivered = new Collector<InputDelivery>();
+    for (let i = 0; i < 5; i++) {
+      await c.a.send(c.run, signal(`t${i}`), { msgId: `t${i}` });
+      await c.under.tick();
+    }
+    const consumption = await c.a.consume(c.run.workflow, async (delivery) => {
+      delivery.ack();
+      delivered.add(delivery);
+    });
+    await delivered.until('five deliveries', (items) => items.length === 5);
+    await consumption.stop();
+    const looked = await c.a.inputsBetween(c.run, 0, 1_000_000);
+    expect(looked.map(({ at }) => at)).toEqual(delivered.items.map(({ at }) => at));
+  });
+}
+
+function deliveriesContract(c: Context): void {
+  it('J3 delivers again what was given back, with a higher count, and not what was acknowledged', async () => {
+    const seen: string[] = [];
+    const done = new Collector<string>();
+    const consumption = await c.a.consume(c.run.workflow, async (delivery) => {
+      const name = nameOf(delivery.data);
+      seen.push(`${name}/${delivery.deliveries}`);
+      if (name === 'again' && delivery.deliveries < 3) return delivery.nak();
+      if (name === 'term') delivery.term('because');
+      else delivery.ack();
+      done.add(name);
+    });
+    for (const name of ['again', 'once', 'term']) await c.a.send(c.run, signal(name), { msgId: name });
+    await done.until('all three', (names) => names.length === 3);
+    await consumption.stop();
+    expect([...seen].sort()).toEqual(['again/1', 'again/2', 'again/3', 'once/1', 'term/1']);
+  });
+
+  it('keeps to the limit of deliveries at once', async () => {
+    let under = 0;
+    let most = 0;
+    const done = new Collector<number>();
+    const consumption = await c.a.consume(
+      c.run.workflow,
+      async (delivery) => {
+        most = Math.max(most, ++under);
+        await new Promise((resolve) => setImmediate(resolve));
+        under--;
         delivery.ack();
-        alone.add(delivery);
-      });
-      for (let i = 0; i < 5; i++) await a.send(run, signal(`s${i}`), { msgId: `s${i}` });
-      await alone.until('five', (items) => items.length === 5);
-      expect(alone.items.map(({ ownSince }) => ownSince)).toEqual([0, 0, 0, 0, 0]);
-      expect(alone.items.slice(1).every(({ contiguous }) => contiguous)).toBe(true);
-      await first.stop();
+        done.add(delivery.seq);
+      },
+      { maxInFlight: 3 },
+    );
+    for (let i = 0; i < 30; i++) await c.a.send(c.run, signal(`s${i}`), { msgId: `s${i}` });
+    await done.until('thirty', (items) => items.length === 30);
+    await consumption.stop();
+    expect(most).toBeLessThanOrEqual(3);
+  });
+}
 
-      const late = new Collector<InputDelivery>();
-      const second = await b.consume(run.workflow, async (delivery) => {
+function consumersContract(c: Context): void {
+  it('shares the inputs among consumers, each handled by one of them', async () => {
+    const seen = new Collector<string>();
+    const consume = (journal: Journal, who: string) =>
+      journal.consume(c.run.workflow, async (delivery) => {
         delivery.ack();
-        late.add(delivery);
+        seen.add(`${who}:${nameOf(delivery.data)}`);
       });
-      const { seq } = await a.send(run, signal('late'), { msgId: 'late' });
-      await late.until('one', (items) => items.length === 1);
-      await second.stop();
-      expect(late.items[0]).toMatchObject({ contiguous: false, ownSince: seq - 1 });
+    const consumptions = [await consume(c.a, 'a'), await consume(c.b, 'b')];
+    for (let i = 0; i < 20; i++) await c.a.send(c.run, signal(`s${i}`), { msgId: `s${i}` });
+    await seen.until('twenty', (items) => items.length === 20);
+    await Promise.all(consumptions.map((consumption) => consumption.stop()));
+    expect(new Set(seen.items.map((item) => item.split(':')[1])).size).toBe(20);
+  });
+
+  it('stop waits for the handler under way, and gives nothing more', async () => {
+    const begun = new Collector<number>();
+    let release: () => void = () => undefined;
+    let ended = 0;
+    const consumption = await c.a.consume(
+      c.run.workflow,
+      async (delivery) => {
+        begun.add(delivery.seq);
+        await new Promise<void>((resolve) => (release = resolve));
+        delivery.ack();
+        ended++;
+      },
+      { maxInFlight: 1 },
+    );
+    await c.a.send(c.run, signal('one'), { msgId: 'one' });
+    await begun.until('the first', (items) => items.length === 1);
+    await c.a.send(c.run, signal('two'), { msgId: 'two' });
+    const stopping = consumption.stop();
+    release();
+    await stopping;
+    expect({ begun: begun.items.length, ended }).toEqual({ begun: 1, ended: 1 });
+  });
+
+  it('a lone consumer from the beginning knows that nothing went elsewhere; two consumers do not', async () => {
+    const alone = new Collector<InputDelivery>();
+    const first = await c.a.consume(c.run.workflow, async (delivery) => {
+      delivery.ack();
+      alone.add(delivery);
     });
+    for (let i = 0; i < 5; i++) await c.a.send(c.run, signal(`s${i}`), { msgId: `s${i}` });
+    await alone.until('five', (items) => items.length === 5);
+    expect(alone.items.map(({ ownSince }) => ownSince)).toEqual([0, 0, 0, 0, 0]);
+    expect(alone.items.slice(1).every(({ contiguous }) => contiguous)).toBe(true);
+    await first.stop();
+
+    const late = new Collector<InputDelivery>();
+    const second = await c.b.consume(c.run.workflow, async (delivery) => {
+      delivery.ack();
+      late.add(delivery);
+    });
+    const { seq } = await c.a.send(c.run, signal('late'), { msgId: 'late' });
+    await late.until('one', (items) => items.length === 1);
+    await second.stop();
+    expect(late.items[0]).toMatchObject({ contiguous: false, ownSince: seq - 1 });
   });
 }

@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { connectNats, type NatsDoor } from '../../src/drivers/index.ts';
 import { createTelemetry } from '../../src/telemetry/index.ts';
@@ -22,8 +23,8 @@ import { createScreen, type Screen } from './screen.node.ts';
 import { type Closing, summarize, summaryLines } from './summary.ts';
 
 const DEADLINE_MS = 15 * 60_000;
-/** Flows at once: enough to keep the host's processes busy, few enough that times tell of the system and not of a heap. */
-const AT_ONCE = 6;
+/** Flows at once: one more than the host has processes, so that none is idle and the times tell of no heap. */
+const AT_ONCE = availableParallelism() + 1;
 
 class Interrupted extends Error {}
 

@@ -117,9 +117,10 @@ export async function prefectSpec(options: PrefectOptions): Promise<ServerSpec> 
     name: 'prefect',
     command,
     // Not `prefect server start`: this is the same application with the same services in one process, without the
-    // command line's imports and banner, so that ending the pid ends it all.
+    // command line's imports and banner, so that ending the pid ends it all. sqlite_server.py says what it changes.
     args: [
-      ...['-m', 'uvicorn', '--factory', 'prefect.server.api.server:create_app', '--host', '127.0.0.1'],
+      ...['-m', 'uvicorn', '--factory', 'sqlite_server:create_app', '--app-dir', join(OPS_DIR, 'prefect', 'server')],
+      ...['--host', '127.0.0.1'],
       ...['--port', String(port), '--log-level', 'warning', '--timeout-keep-alive', '60'],
       ...['--timeout-graceful-shutdown', '3'],
     ],

@@ -100,17 +100,19 @@ export class HostWorld {
     return join(this.#dir, name);
   }
 
-  /** Lines of a file a flow writes. */
+  /** Whole lines of a file a flow writes: it is there, and empty, before its first line is. */
   lines(name: string): string[] {
-    return existsSync(this.file(name)) ? readFileSync(this.file(name), 'utf8').trim().split('\n') : [];
+    return existsSync(this.file(name)) ? readFileSync(this.file(name), 'utf8').split('\n').slice(0, -1) : [];
   }
 
   async api<T>(method: string, path: string, body?: object): Promise<T> {
     const url = `${this.#prefect.env['MILLRACE_PREFECT_URL']}${path}`;
     const init = { method, headers: { 'content-type': 'application/json' } };
-    // SQLite that is busy is a 503 of Prefect's; its own client tries again, too.
+    // SQLite that is busy is a 503 of Prefect's, a connection it closes as we use it a failed fetch; its own client tries
+    // again, too.
+    const ask = () => fetch(url, body === undefined ? init : { ...init, body: JSON.stringify(body) });
     const response = await poll(
-      () => fetch(url, body === undefined ? init : { ...init, body: JSON.stringify(body) }),
+      () => ask().catch(() => Response.json({}, { status: 503 })),
       ({ status }) => status !== 503,
       `${method} ${path}`,
     );

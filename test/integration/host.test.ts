@@ -190,6 +190,20 @@ describe('cancelling', () => {
   });
 });
 
+test('suspending a flow run in Prefect stops it at its next task and ends the dispatch', async () => {
+  const message = await world.run('steps-on', { file: world.file('steps') });
+  await poll(
+    () => world.lines('steps'),
+    (lines) => lines.length > 0,
+    'the flow begins',
+  );
+  const state = { type: 'PAUSED', name: 'Suspended' };
+  await world.api('POST', `/flow_runs/${message.flowRunId}/set_state`, { state, force: true });
+  expect(states(await world.until(message, 'PAUSED')).at(-1)).toBe('PAUSED');
+  await world.settled();
+  expect((await world.inPrefect(message)).type).toBe('PAUSED');
+});
+
 describe('collecting', () => {
   /** A flow run that ended in Prefect while nobody reported it: its host died in between. */
   async function unreported(type: string, message: string): Promise<DispatchMessage> {

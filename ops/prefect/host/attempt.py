@@ -46,7 +46,9 @@ class Attempt:
         self._why: str | None = None
         self._deadline: float | None = None
         self._answered = False
+        self._killed = False
         self._run_count = 0
+        self._timers: list[asyncio.TimerHandle] = []
         self.dispatch = dispatch
         self.log = context.log.child(
             runId=dispatch.run_id, step=dispatch.step, attempt=dispatch.attempt, flowRunId=dispatch.flow_run_id
@@ -158,14 +160,16 @@ class Attempt:
             await self._follow()
         finally:
             poll.cancel()
+            for timer in self._timers:
+                timer.cancel()
             worker.listen(None)
         last = self._reports.last
         if last is not None and last.terminal:
             return ACK
-        why = self._why or f"the process that ran the flow {worker.ending}"
-        if worker.alive and self._why is not None:
-            worker.kill()
+        if self._killed:
+            # It must be gone before anybody is told that it is (A3).
             await worker.ended.wait()
+        why = self._why or f"the process that ran the flow {worker.ending}"
         return await self._ending.settle(why, self._cancel_reason, None)
 
     async def _follow(self) -> None:
@@ -179,7 +183,7 @@ class Attempt:
                 if self._ended:
                     # Not when the process is free: Prefect still sends logs and events for a while.
                     await self._answer(ACK)
-                    loop.call_later(_IDLE_SECONDS, self._signals.put_nowait, {"is": "overdue"})
+                    self._timers.append(loop.call_later(_IDLE_SECONDS, self._signals.put_nowait, {"is": "overdue"}))
             elif kind == "task":
                 self._reports.task(signal["taskRunId"], signal["taskName"], State(**signal["state"]))
             elif kind in ("idle", "gone"):
@@ -190,7 +194,7 @@ class Attempt:
                 continue
             elif kind == "cancel":
                 self._worker.send({"do": "cancel", "reason": self._cancel_reason})
-                loop.call_later(_CANCEL_GRACE_SECONDS, self._worker.kill)
+                self._timers.append(loop.call_later(_CANCEL_GRACE_SECONDS, self._worker.kill))
             elif kind == "suspended":
                 self._worker.send({"do": "suspended"})
             else:
@@ -202,7 +206,9 @@ class Attempt:
 
     def _kill(self, kind: str, signal: Frame) -> None:
         """The flow must not go on: lease lost (A3), host stops, or it ended elsewhere."""
+        self._killed = True
         self._worker.kill()
+        self._worker.leave()
         if kind == "fence":
             self._context.metrics.fenced.inc()
             self.log.warn("NATS was away longer than the ack wait; the flow's process is killed")
@@ -212,6 +218,8 @@ class Attempt:
         }.get(kind, f"Prefect says {signal.get('type')} while it ran")
 
     def _on_end(self, signal: Frame) -> None:
+        if signal.get("leaving"):
+            self._worker.leave()
         if signal["is"] == "idle" and signal["outcome"] != "ended" and not self._ended:
             message = signal.get("message") or signal["outcome"]
             self._why = f"the flow's process gave up: {message}"

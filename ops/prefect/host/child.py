@@ -4,7 +4,7 @@ It speaks with the host over a socket pair (frames.py):
   host → child  {"do": "run", "flowRunId", "deployment", "runCount"} | {"do": "collect", "flowRunId"} | {"do": "cancel", "reason"}
                 | {"do": "suspended"} | {"do": "stop"}
   child → host  {"is": "ready", "flows", "problems"} | {"is": "flow", "state", "result"?, "error"?} | {"is": "task", …}
-                | {"is": "idle", "outcome", "message"?} | {"is": "collected", "result"?, "message"?}
+                | {"is": "idle", "outcome", "message", "leaving"} | {"is": "collected", "result"?, "message"?}
 
 Invariants:
   C1 the process does not outlive its host: end of the socket ends its whole process group at once;
@@ -129,8 +129,9 @@ class Child:
                 outcome, message = type(stop).__name__.lower(), str(stop)
             except BaseException as error:
                 outcome, message = "error", f"{type(error).__name__}: {error}"
-        self._link.send({"is": "idle", "outcome": outcome, "message": message})
-        return outcome != "error" and watched.cancel_reason is None
+        reusable = outcome != "error" and watched.cancel_reason is None
+        self._link.send({"is": "idle", "outcome": outcome, "message": message, "leaving": not reusable})
+        return reusable
 
     def _execute(self, watched: Any, deployment: str, run_count: int) -> None:
         from prefect.flow_engine import run_flow

@@ -40,6 +40,7 @@ class Link:
         self._nc = Client()
         self._js: JetStreamContext | None = None
         self._said: str | None = None
+        self._closing = False
         self.consumer = f"HOST_{config.pool}"
         self.ack_wait = ACK_WAIT_SECONDS
         self.reconnects = 0
@@ -65,7 +66,8 @@ class Link:
             self._say(f"NATS at {servers} does not answer ({text}): start it or set MILLRACE_NATS_URL; trying again")
 
         async def on_disconnected() -> None:
-            self._log.warn("connection to NATS lost; trying again")
+            if not self._closing:
+                self._log.warn("connection to NATS lost; trying again")
 
         async def on_reconnected() -> None:
             self.reconnects += 1
@@ -187,5 +189,6 @@ class Link:
             return False
 
     async def close(self) -> None:
+        self._closing = True
         if self._js is not None and not self._nc.is_closed:
             await self._nc.close()

@@ -27,6 +27,7 @@ class Worker:
         self._log = log
         self._listener: OnFrame | None = None
         self.ready: asyncio.Future[frames.Frame] = asyncio.get_running_loop().create_future()
+        self._leaving: asyncio.Task[None] | None = None
         self.ended = asyncio.Event()
         self.runs = 0
 
@@ -36,7 +37,8 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return not self.ended.is_set()
+        """Whether it can be given something to do."""
+        return not self.ended.is_set() and self._leaving is None
 
     @property
     def ending(self) -> str:
@@ -53,11 +55,18 @@ class Worker:
             listener({"is": "gone"})
 
     def send(self, frame: frames.Frame) -> None:
-        if self.alive:
+        if not self.ended.is_set():
             self._writer.write(frames.pack(frame))
+
+    def leave(self) -> None:
+        """It is not used again: it ends by itself, in bounded time, while its successor starts."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self.stop())
 
     def kill(self) -> None:
         """Ends the process and all it started, now."""
+        if self.ended.is_set():
+            return  # its number may be somebody else's by now
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:

@@ -47,6 +47,14 @@ def holds(file: str, until: str) -> str:
     return "released"
 
 
+@flow(name="steps-on")
+def steps_on(file: str) -> None:
+    """One task after another, for ever."""
+    while True:
+        note(file, str(double(1)))
+        time.sleep(0.2)
+
+
 @flow(name="async-sum")
 async def async_sum(numbers: list[int]) -> int:
     """A coroutine."""

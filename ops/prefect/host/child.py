@@ -1,8 +1,8 @@
 """A pool process: imports Prefect and the flow modules once, then runs one flow run after another.
 
 It speaks with the host over a socket pair (frames.py):
-  host → child  {"do": "run", "flowRunId", "deployment", "runCount"} | {"do": "collect", "flowRunId"} | {"do": "cancel", "reason"}
-                | {"do": "suspended"} | {"do": "stop"}
+  host → child  {"do": "run", "flowRunId", "deployment", "runCount"} | {"do": "collect", "flowRunId"}
+                | {"do": "cancel", "reason"} | {"do": "suspended"} | {"do": "stop"}
   child → host  {"is": "ready", "flows", "problems"} | {"is": "flow", "state", "result"?, "error"?} | {"is": "task", …}
                 | {"is": "idle", "outcome", "message", "leaving"} | {"is": "collected", "result"?, "message"?}
 

@@ -219,7 +219,8 @@ class Host:
                     break
                 except PrefectAway as error:
                     if pause == 0.25:
-                        self._log.warn("Prefect does not answer: start it or set MILLRACE_PREFECT_URL; trying again", error=str(error))
+                        hint = "start it or set MILLRACE_PREFECT_URL"
+                        self._log.warn(f"Prefect does not answer: {hint}; trying again", error=str(error))
                 except PrefectRefused as error:
                     self._log.error("Prefect refuses a deployment", deployment=name, error=str(error))
                     break

@@ -86,7 +86,8 @@ async function startProcesses(
   env: Readonly<Record<string, string>>,
   onProcess: (name: string) => void,
 ): Promise<KeptProcess[]> {
-  const version = newestChange(['src', 'ops/demo', 'ops/prefect']);
+  // A process that runs older code is not reused.
+  const version = String(Math.round(newestChange(['src', 'ops/demo', 'ops/prefect'])));
   const python = await prefectPython();
   const dir = join(stack.dir, 'processes');
   const keep = async (name: string, command: string, args: string[], more: Record<string, string> = {}) => {
@@ -115,8 +116,8 @@ async function startProcesses(
   return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
-/** The time of the latest change below these folders: a process that runs older code is not reused. */
-function newestChange(folders: readonly string[]): string {
+/** The time of the latest change below these folders, in ms since the epoch. */
+export function newestChange(folders: readonly string[]): number {
   let newest = 0;
   for (const folder of folders) {
     for (const entry of readdirSync(join(ROOT_DIR, folder), { recursive: true, withFileTypes: true })) {
@@ -124,5 +125,5 @@ function newestChange(folders: readonly string[]): string {
       newest = Math.max(newest, statSync(join(entry.parentPath, entry.name)).mtimeMs);
     }
   }
-  return String(Math.round(newest));
+  return newest;
 }

@@ -15,7 +15,7 @@ import { messageOf, OpsError } from '../lib/errors.ts';
 import { ROOT_DIR } from '../lib/paths.ts';
 import { endedProcesses, type Stack, stopProcesses } from '../stack/index.ts';
 import { envFile } from '../stack/state.ts';
-import { bringUp, type Demo } from './bring-up.node.ts';
+import { bringUp, type Demo, newestChange } from './bring-up.node.ts';
 import { collectAgreement, collectDeadLetters, collectLogs, collectTrace } from './collect.jetstream.ts';
 import { readItems } from './data.node.ts';
 import { type Driven, drive } from './drive.jetstream.ts';
@@ -110,11 +110,10 @@ async function summary(door: NatsDoor, { stack, env }: Demo, driven: Driven): Pr
   return ['', ...summaryLines(summaries, closing)];
 }
 
-/** The built command when it is there and not older than its sources' entry, else the sources themselves. */
+/** The built command when it is newer than every source, else the sources themselves: both work when pasted. */
 function commandLine(): string {
   const built = join(ROOT_DIR, 'dist', 'cli', 'main.js');
-  const source = join(ROOT_DIR, 'src', 'cli', 'main.ts');
-  const fresh = existsSync(built) && statSync(built).mtimeMs > statSync(source).mtimeMs;
+  const fresh = existsSync(built) && statSync(built).mtimeMs > newestChange(['src']);
   return fresh ? 'node dist/cli/main.js' : 'node --import tsx src/cli/main.ts';
 }
 

@@ -50,6 +50,7 @@ export async function natsSpec(options: NatsOptions): Promise<ServerSpec> {
     portVariables: { client: 'MILLRACE_NATS_PORT', http: 'MILLRACE_NATS_HTTP_PORT' },
     clientEnv: {
       MILLRACE_NATS_URL: url,
+      MILLRACE_NATS_MONITOR_URL: `http://127.0.0.1:${http}`,
       ...(options.token === undefined ? {} : { MILLRACE_NATS_TOKEN: options.token }),
     },
     // The greeting carries the name: an answer from somebody else's server does not count as ours.

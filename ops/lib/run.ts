@@ -37,7 +37,7 @@ export async function runProject(project: string, show: boolean): Promise<Ran & 
   const folder = mkdtempSync(join(tmpdir(), 'millrace-report-'));
   const file = join(folder, 'report.json');
   try {
-    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+    const reporters = [`--reporter=${show ? 'default' : 'dot'}`, '--reporter=json', `--outputFile.json=${file}`];
     const ran = await run(bin('vitest'), ['run', '--project', project, ...reporters], show);
     if (!existsSync(file)) return { ...ran, counts: { passed: 0, failed: 1, skipped: 0 } };
     return { ...ran, counts: countReport(JSON.parse(readFileSync(file, 'utf8')), ran.code) };

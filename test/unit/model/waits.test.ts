@@ -16,7 +16,7 @@ import {
 } from '../../kit/spec.ts';
 import { define, PATIENT, workerStep } from '../../kit/workflows.ts';
 
-const sleep = (name: string, needs: readonly string[], ms: number): StepDefinition => ({
+const asleep = (name: string, needs: readonly string[], ms: number): StepDefinition => ({
   name,
   needs,
   action: { kind: 'sleep', ms },
@@ -30,7 +30,7 @@ const wait = (name: string, needs: readonly string[], more: object = {}): StepDe
 });
 
 describe('a sleep', () => {
-  const nap = define('nap', [sleep('nap', [], 60_000), workerStep('a', ['nap'])]);
+  const nap = define('nap', [asleep('nap', [], 60_000), workerStep('a', ['nap'])]);
 
   test('sets a timer at the server and goes on when it fires', () => {
     given(nap)
@@ -150,7 +150,7 @@ describe('a wait for a signal', () => {
 });
 
 describe('the time limit of a run', () => {
-  const limited = define('limited', [workerStep('a', [], { timeoutMs: 500 }), sleep('nap', [], 99_000)], {
+  const limited = define('limited', [workerStep('a', [], { timeoutMs: 500 }), asleep('nap', [], 99_000)], {
     timeoutMs: 30_000,
     deadLetter: true,
   });

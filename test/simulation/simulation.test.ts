@@ -1,5 +1,6 @@
 /**
- * The engine under seeded faults: the same controller that runs in production, on memory ports.
+ * The engine under seeded faults: the same controller that runs in production, on memory ports. Proves R1 to R7 of the
+ * controller, K1 to K3 of what it remembers, C1 and C2 of its deliveries and O1 of the outbox: check.ts says how.
  *
  *   SEED=<n> make simulation     one world, again, step by step the same
  *   SEEDS=<n> make simulation    as many worlds, from 1

@@ -9,6 +9,7 @@ import { connectNats, type NatsDoor } from '../../src/drivers/index.ts';
 import { runIdOf } from '../../src/kernel/index.ts';
 import { readTrace, type TraceSpan } from '../kit/jaeger.ts';
 import { type System, startSystem } from '../kit/system.ts';
+import { waitFor } from '../kit/wait.ts';
 
 const PUBLISHER_TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const PUBLISHER_SPAN = '00f067aa0ba902b7';
@@ -72,13 +73,14 @@ async function flowRuns(runId: string): Promise<z.infer<typeof flowRunSchema>[]>
 }
 
 async function flowRunState(runId: string, wanted: string): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    const states = (await flowRuns(runId)).map((run) => run.state.type);
-    if (states.length > 0 && states.every((state) => state === wanted)) return;
-    if (Date.now() > deadline) throw new Error(`flow runs of ${runId} are ${states.join(', ')}, not ${wanted}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+  await waitFor(
+    `the flow runs of ${runId} to be ${wanted}`,
+    async () => {
+      const states = (await flowRuns(runId)).map((run) => run.state.type);
+      return states.length > 0 && states.every((state) => state === wanted);
+    },
+    60_000,
+  );
 }
 
 describe('one run, one trace', () => {

@@ -17,6 +17,7 @@ export {
   type Input,
   type InputBody,
   inputBodySchema,
+  jsonSchema,
   type Source,
   sourceSchema,
   TERMINAL_FLOW_STATES,

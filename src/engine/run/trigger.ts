@@ -13,8 +13,7 @@ import {
   traceIdOfRun,
 } from '../../kernel/index.ts';
 import { contextFromHeaders, formatTraceparent, parseTraceparent, type TraceHeaders } from '../../telemetry/index.ts';
-import type { Definition, InputBody, TriggerDefinition } from '../model/index.ts';
-import { jsonSchema } from '../model/inputs.ts';
+import { type Definition, type InputBody, jsonSchema, type TriggerDefinition } from '../model/index.ts';
 
 /** A message on a trigger's source stream. */
 export interface TriggerMessage {

@@ -1,17 +1,22 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { NatsDoor } from '../../src/drivers/index.ts';
+import { type NatsDoor, systemClock } from '../../src/drivers/index.ts';
 import {
+  Controller,
   type ControllerService,
   type Definition,
   fold,
   isEnded,
   type Journal,
+  type Outbox,
   openJournal,
+  openOutbox,
   type RunState,
   startController,
 } from '../../src/engine/index.ts';
+import { forwardTimers } from '../../src/engine/timers/timers.jetstream.ts';
 import { runIdOf, STREAMS, spanIdOf, traceIdOfRun, triggerConsumer } from '../../src/kernel/index.ts';
 import type { DefinitionStore } from '../../src/manifests/index.ts';
+import { noTelemetry } from '../../src/telemetry/index.ts';
 import {
   define,
   type NatsKit,
@@ -231,6 +236,64 @@ describe('triggers', () => {
     expect(new Set(spans.map(({ traceId }) => traceId))).toEqual(new Set([traceIdOfRun(runId)]));
     expect(spans[0]?.parentSpanId).toBeUndefined();
   });
+});
+
+describe('crashes', () => {
+  /** A controller over the real server whose outbox fails the first time it is asked, before or after it has sent. */
+  async function faulty(workflow: string, when: 'before' | 'after') {
+    const seen = recorder();
+    const outbox = openOutbox({ door, journal, telemetry: seen.telemetry });
+    const failed = new Set<number>();
+    const crashing: Outbox = {
+      deadLetter: (letter) => outbox.deadLetter(letter),
+      async send(batch) {
+        if (failed.has(batch.entry.seq)) return outbox.send(batch);
+        failed.add(batch.entry.seq);
+        if (when === 'after') await outbox.send(batch);
+        throw new Error(`died ${when} sending`);
+      },
+    };
+    const ports = { journal, outbox: crashing, definitions, clock: systemClock, telemetry: seen.telemetry };
+    const machine = new Controller(ports);
+    const consumption = await journal.consume(workflow, (delivery) =>
+      machine.handle({ ...delivery, nak: () => delivery.nak() }),
+    );
+    return { seen, failed, stop: () => consumption.stop() };
+  }
+
+  it.each(['before', 'after'] as const)(
+    'every effect happens once when each entry dies %s its commands',
+    async (when) => {
+      const definition = define(`crash-${when}`, [
+        ...[workerStep('a'), workerStep('b', ['a'], { timeoutMs: 60_000 })],
+        { name: 'nap', needs: ['b'], action: { kind: 'sleep', ms: 50 }, retry: PATIENT },
+        workerStep('c', ['nap']),
+      ]);
+      await kit.prepare([definition]);
+      worker = await tinyWorker({ door });
+      const timers = forwardTimers({ door, journal, telemetry: noTelemetry });
+      const machine = await faulty(definition.name, when);
+      const run = await start(definition);
+      expect((await ended(run)).status).toBe('completed');
+      const again = await waitFor('the last redelivery', async () => {
+        const entries = await journal.entries(run);
+        const answered = machine.seen.counted('millrace_engine_inputs_total', { outcome: 'again' });
+        return answered === entries.length ? answered : undefined;
+      });
+      await machine.stop();
+      await timers.stop();
+      expect(machine.failed.size).toBe(again);
+      const mine = worker.begun.filter(({ runId }) => runId === run.runId);
+      expect(mine.map(({ step, attempt }) => `${step}/${attempt}`)).toEqual(['a/1', 'b/1', 'c/1']);
+      const info = await door.jsm.streams.info(STREAMS.events, { subjects_filter: `evt.*.${run.workflow}.>` });
+      expect(new Set(Object.values(info.state.subjects ?? {}))).toEqual(new Set([1]));
+      // R7: one span per attempt, one for the run, although every entry was handled twice.
+      expect(machine.seen.spans.map(({ name }) => name)).toEqual([
+        ...['step a', 'step b', 'step nap', 'step c'],
+        `run ${run.workflow}`,
+      ]);
+    },
+  );
 });
 
 describe('the service', () => {

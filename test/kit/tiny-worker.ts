@@ -28,6 +28,8 @@ const FAILED = { code: 'MR_STEP_FAILED', retryable: true, lost: false } as const
 
 export async function tinyWorker(options: TinyWorkerOptions): Promise<TinyWorker> {
   const { door, work = () => null } = options;
+  // An earlier worker of the same test may have had other options.
+  await door.jsm.consumers.delete(STREAMS.tasks, CONSUMER).catch(() => undefined);
   await door.jsm.consumers.add(STREAMS.tasks, {
     durable_name: CONSUMER,
     ack_policy: 'explicit',

@@ -60,6 +60,7 @@ export interface MemoryConsumer {
   readonly observe: (fact: { deliverySeq: number; seq: number; deliveries: number }) => {
     contiguous: boolean;
     ownSince: number;
+    restAcked: boolean;
   };
   inFlight: number;
   idle: (() => void) | undefined;

@@ -165,7 +165,7 @@ class JetStreamJournal implements Journal {
           deliveries: deliveryCount,
         });
         askFloor();
-        return handle(deliveryOf(msg, contiguous, chain.ownSince));
+        return handle(deliveryOf(msg, contiguous, chain));
       },
       ...(report === undefined ? {} : { report }),
     });
@@ -224,7 +224,7 @@ function entryOf(msg: StoredMsg, subject: string): StoredEntry {
   return { ...upcastEntry(value), seq: msg.seq };
 }
 
-function deliveryOf(msg: JsMsg, contiguous: boolean, ownSince: number): InputDelivery {
+function deliveryOf(msg: JsMsg, contiguous: boolean, chain: DeliveryChain): InputDelivery {
   const run = parseRunSubject(msg.subject);
   return {
     run: { workflow: run?.workflow ?? '', runId: run?.runId ?? '' },
@@ -235,7 +235,8 @@ function deliveryOf(msg: JsMsg, contiguous: boolean, ownSince: number): InputDel
     headers: plainHeaders(msg.headers),
     deliveries: msg.info.deliveryCount,
     contiguous,
-    ownSince,
+    ownSince: chain.ownSince,
+    restAcked: chain.restAcked,
     ack: () => msg.ack(),
     nak: (delayMs) => msg.nak(delayMs),
     term: (reason) => msg.term(reason),

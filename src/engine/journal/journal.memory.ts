@@ -59,7 +59,7 @@ export class MemoryJournal implements Journal {
     handle: (delivery: InputDelivery) => Promise<void>,
     options: { readonly maxInFlight?: number } = {},
   ): Promise<Consumption> {
-    const chain = new DeliveryChain();
+    const chain = new DeliveryChain(2); // impatient, so that short simulations get there
     const consumer: MemoryConsumer = {
       client: this.client,
       handle,
@@ -69,7 +69,7 @@ export class MemoryJournal implements Journal {
       observe: (fact) => {
         const contiguous = chain.observe(fact);
         if (chain.wantsFloor) chain.settle(this.broker.floor(workflow), chain.ownSince);
-        return { contiguous, ownSince: chain.ownSince };
+        return { contiguous, ownSince: chain.ownSince, restAcked: chain.restAcked };
       },
     };
     const { consumers } = this.broker.stream(workflow);

@@ -32,10 +32,12 @@ export interface InputDelivery extends StoredInput {
   /** True when no delivery of this workflow to this consumer can have gone elsewhere since the previous one. */
   readonly contiguous: boolean;
   /**
-   * Every input of the workflow above this sequence has been delivered to this consumption before, is yet to be, or is
-   * acknowledged; 0 when that is so for all, Infinity when nothing is known (journal/chain.ts).
+   * Every input of the workflow above this sequence has been delivered to this consumption before or is yet to be;
+   * Infinity when nothing is known (journal/chain.ts).
    */
   readonly ownSince: number;
+  /** Every input up to `ownSince` is acknowledged: whoever handled it, its transitions are in the log. */
+  readonly restAcked: boolean;
   ack(): void;
   nak(delayMs?: number): void;
   term(reason: string): void;

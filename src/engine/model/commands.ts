@@ -6,7 +6,7 @@ import type { Json } from '../../kernel/index.ts';
 import type { Failure, Source } from './inputs.ts';
 
 export type Command =
-  /** Hand an attempt to a worker. Message id: `task:<runId>:<step>:<attempt>`. */
+  /** Hand an attempt to a worker. Message id: `task:<workflow>:<runId>:<step>:<attempt>`. */
   | {
       readonly kind: 'task';
       readonly queue: string;

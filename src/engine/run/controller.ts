@@ -71,6 +71,7 @@ interface Arrival {
   readonly input: StoredInput;
   readonly body: InputBody;
   readonly ownSince: number;
+  readonly restAcked: boolean;
   readonly firstDelivery: boolean;
 }
 
@@ -134,6 +135,7 @@ export class Controller {
       input: delivery,
       body: parsed.value,
       ownSince: delivery.ownSince,
+      restAcked: delivery.restAcked,
       firstDelivery: delivery.deliveries === 1,
     };
     for (let conflicts = 0; conflicts <= this.#maxConflicts; conflicts++) {
@@ -147,10 +149,12 @@ export class Controller {
 
   /** One try at an input and, before it, at every earlier one that is not handled yet (R3). */
   async #arrive(key: string, arrival: Arrival, first: boolean): Promise<Outcome> {
-    const { input, body } = arrival;
-    let known = await this.#recall(key, arrival, first);
+    const { input, body, ownSince, restAcked } = arrival;
+    const remembered = this.#known.get(key);
+    let known = remembered ?? (await this.#read(key, arrival, first));
     if (input.seq <= known.settled) return this.#again(input);
-    if (this.#known.needsLookUp(key, known.settled, arrival.ownSince)) {
+    const fresh = remembered === undefined;
+    if (this.#known.needsLookUp(key, known.settled, { ownSince, restAcked, fresh })) {
       const earlier = await this.#ports.journal.inputsBetween(input.run, known.settled, input.seq);
       this.#ports.telemetry.metrics.count('millrace_engine_lookups_total', { workflow: input.run.workflow });
       for (const one of earlier) {
@@ -169,14 +173,14 @@ export class Controller {
     return next.outcome;
   }
 
-  /** The run as remembered, else as its log says. */
-  async #recall(key: string, { input, body, ownSince, firstDelivery }: Arrival, first: boolean): Promise<KnownRun> {
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
+  /** The run as its log says. */
+  async #read(key: string, arrival: Arrival, first: boolean): Promise<KnownRun> {
+    const { input, body, ownSince, restAcked, firstDelivery } = arrival;
     const { workflow, runId } = input.run;
+    const facts = { ownSince, restAcked, fresh: true };
     // A first start whose run was never seen, when nothing went elsewhere: most likely a new run, and if it is not, the
     // append at the beginning of the log is refused and the log is read.
-    if (first && firstDelivery && body.kind === 'start' && !this.#known.needsLookUp(key, 0, ownSince)) {
+    if (first && firstDelivery && body.kind === 'start' && !this.#known.needsLookUp(key, 0, facts)) {
       return { state: newRun(workflow, runId), settled: 0 };
     }
     const state = fold(workflow, runId, await this.#ports.journal.entries(input.run));

@@ -3,8 +3,9 @@
  *
  *   K1 a known state has every input up to `settled` handled, in order, and none above;
  *   K2 a run is doubtful from the moment an input of it was given back until a look-up from above that input;
- *   K3 no look-up is needed exactly when every input above `settled` is known to have come here (see journal/chain.ts)
- *      and the run is not doubtful.
+ *   K3 no look-up is needed exactly when every input above `settled` is known to have come here, or (for a run whose log
+ *      was just read) is acknowledged (see journal/chain.ts), and the run is not doubtful. A remembered run needs the
+ *      former: what others acknowledged is in the log, not in this memory.
  */
 import type { RunState } from '../model/index.ts';
 
@@ -62,8 +63,12 @@ export class KnownRuns {
     if ((this.#doubtful.get(key) ?? 0) <= seq) this.#doubtful.delete(key);
   }
 
-  /** K3, for the next input of the run. */
-  needsLookUp(key: string, settled: number, ownSince: number): boolean {
-    return this.#doubtful.has(key) || settled < Math.max(ownSince, this.#doubtBelow);
+  /**
+   * K3, for the next input of the run.
+   * @param fresh the run's log was read for this input
+   */
+  needsLookUp(key: string, settled: number, facts: { ownSince: number; restAcked: boolean; fresh: boolean }): boolean {
+    if (this.#doubtful.has(key) || settled < this.#doubtBelow) return true;
+    return settled < facts.ownSince && !(facts.fresh && facts.restAcked);
   }
 }

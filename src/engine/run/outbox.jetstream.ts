@@ -1,6 +1,7 @@
 /**
  * The outbox on JetStream. Message ids follow from the journal (docs/protocol.md), so a command that is sent again after a
- * crash is stored once; timers live under one subject each, so that setting one again replaces it.
+ * crash is stored once; timers live under one subject each, so that setting one again replaces it. The streams are shared
+ * by all workflows, and two workflows may have runs of one name, so every id names the workflow.
  */
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from 'nats';
@@ -115,7 +116,7 @@ class JetStreamOutbox implements Outbox {
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     };
     const headers = {
-      [HEADERS.msgId]: `task:${run.runId}:${step}:${attempt}`,
+      [HEADERS.msgId]: `task:${run.workflow}:${run.runId}:${step}:${attempt}`,
       ...contextHeaders(state.trace, run.runId, step, attempt),
     };
     try {
@@ -151,7 +152,7 @@ class JetStreamOutbox implements Outbox {
 
   async #setTimer({ run }: CommandBatch, { timer, at }: Of<'timer'>): Promise<void> {
     const headers = {
-      [HEADERS.msgId]: `set:${run.runId}:${timer}`,
+      [HEADERS.msgId]: `set:${run.workflow}:${run.runId}:${timer}`,
       'Nats-Schedule': `@at ${new Date(at).toISOString()}`,
       'Nats-Schedule-Target': timerFiredSubject(run.workflow, run.runId),
     };
@@ -182,7 +183,7 @@ class JetStreamOutbox implements Outbox {
       step === undefined ? runEventSubject(workflow, runId, event) : stepEventSubject(workflow, runId, step, event);
     const extra = data !== null && typeof data === 'object' && !Array.isArray(data) ? data : {};
     const body = { ...extra, v: 1, ...run, ...(step === undefined ? {} : { step }), at: entry.at };
-    const headers = { [HEADERS.msgId]: `evt:${runId}:${entry.seq}:${index}` };
+    const headers = { [HEADERS.msgId]: `evt:${workflow}:${runId}:${entry.seq}:${index}` };
     await this.#store(subject, body, headers, `event ${event}`);
   }
 

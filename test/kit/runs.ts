@@ -1,4 +1,5 @@
 /** Reads whole workflows' logs, for tests that check every run. */
+import type { ConsumerMessages } from '@nats-io/jetstream';
 import type { NatsDoor } from '../../src/drivers/index.ts';
 import { type StoredEntry, upcastEntry } from '../../src/engine/index.ts';
 import { allLogs, parseRunSubject, workflowStream } from '../../src/kernel/index.ts';
@@ -22,11 +23,18 @@ async function read(door: NatsDoor, workflow: string): Promise<RunLog[]> {
 }
 
 async function readOnce(door: NatsDoor, workflow: string): Promise<RunLog[]> {
-  const runs = new Map<string, StoredEntry[]>();
   const consumer = await door.js.consumers.get(workflowStream(workflow), { filter_subjects: allLogs(workflow) });
   const { num_pending: pending } = await consumer.info();
   if (pending === 0) return [];
-  const messages = await consumer.fetch({ max_messages: pending, expires: 10_000 });
+  try {
+    return await collect(await consumer.fetch({ max_messages: pending, expires: 10_000 }));
+  } finally {
+    await consumer.delete();
+  }
+}
+
+async function collect(messages: ConsumerMessages): Promise<RunLog[]> {
+  const runs = new Map<string, StoredEntry[]>();
   for await (const message of messages) {
     const runId = parseRunSubject(message.subject)?.runId;
     if (runId === undefined) continue;

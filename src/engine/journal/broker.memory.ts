@@ -225,6 +225,7 @@ export class MemoryBroker {
   async #hand(stream: MemoryStream, open: Writable<OpenInput>, consumer: MemoryConsumer): Promise<void> {
     const input = stream.bySeq.get(open.seq);
     if (input === undefined) return;
+    if (open.deliveries === 0) this.#loseEarlier(stream, open.seq);
     open.deliveries++;
     open.out = true;
     const fact = { deliverySeq: ++stream.deliverySeq, seq: open.seq, deliveries: open.deliveries };
@@ -243,6 +244,17 @@ export class MemoryBroker {
       consumer.inFlight--;
       if (consumer.inFlight === 0) consumer.idle?.();
       this.pump();
+    }
+  }
+
+  /** First deliveries come in the order of the stream: those before this one were delivered and got lost on their way. */
+  #loseEarlier(stream: MemoryStream, seq: number): void {
+    for (const earlier of stream.open.values()) {
+      if (earlier.seq >= seq) return;
+      if (earlier.deliveries > 0) continue;
+      earlier.deliveries = 1;
+      earlier.out = true;
+      stream.deliverySeq++;
     }
   }
 

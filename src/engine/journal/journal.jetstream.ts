@@ -63,6 +63,7 @@ class JetStreamJournal implements Journal {
   readonly #jsm: JetStreamManager;
   readonly #publisher: Publisher;
   readonly #options: JetStreamJournalOptions;
+  readonly #chains = new Set<DeliveryChain>();
 
   constructor(door: NatsDoor, options: JetStreamJournalOptions) {
     this.#door = door;
@@ -70,6 +71,15 @@ class JetStreamJournal implements Journal {
     this.#jsm = door.jsm;
     this.#publisher = openPublisher(door.nc);
     this.#options = options;
+    void this.#watchConnection();
+  }
+
+  /** Over a lost connection no chain of deliveries holds: the server may have been killed and count from further back. */
+  async #watchConnection(): Promise<void> {
+    for await (const { type } of this.#nc.status()) {
+      if (type !== 'disconnect' && type !== 'staleConnection' && type !== 'reconnect') continue;
+      for (const chain of this.#chains) chain.reset();
+    }
   }
 
   close(): void {
@@ -140,6 +150,7 @@ class JetStreamJournal implements Journal {
   ): Promise<Consumption> {
     const stream = workflowStream(workflow);
     const chain = new DeliveryChain();
+    this.#chains.add(chain);
     let lastAsked = 0;
     const askFloor = (): void => {
       if (!chain.wantsFloor || Date.now() - lastAsked < FLOOR_EVERY_MS) return;
@@ -151,7 +162,7 @@ class JetStreamJournal implements Journal {
       );
     };
     const { report } = this.#options;
-    return consumeDurable({
+    const consumption = consumeDurable({
       js: this.#door.js,
       stream,
       consumer: CONTROLLER_CONSUMER,
@@ -169,6 +180,15 @@ class JetStreamJournal implements Journal {
       },
       ...(report === undefined ? {} : { report }),
     });
+    return {
+      get bound() {
+        return consumption.bound;
+      },
+      stop: async () => {
+        await consumption.stop();
+        this.#chains.delete(chain);
+      },
+    };
   }
 
   async runIds(workflow: string): Promise<readonly string[]> {

@@ -15,7 +15,8 @@ Commands
 Options
   --only a,b  provision: ${PART_NAMES.join(', ')} (default: all but chromium)
               up: ${STACK_PARTS.join(', ')} (default: all)
-  --dir DIR   up, down, status: the folder of this stack (default: .millrace/run/default)
+  --dir DIR   up, down, status: the folder of this stack (default: .millrace/run/default;
+              MILLRACE_RUN names another one under .millrace/run, also for make demo and make down)
   --json      machine-readable output
   --help      this text
 
@@ -37,7 +38,7 @@ function parse(argv: readonly string[]): Arguments | undefined {
   const rest = [...argv];
   let command: string | undefined;
   let only: string[] | undefined;
-  let dir = runDir('default');
+  let dir = runDir();
   let json = false;
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (word === '--help' || word === '-h' || word === 'help') return undefined;

@@ -36,7 +36,7 @@ export interface BringUp {
  */
 export async function bringUp({ say, signal, onStack, onProcess }: BringUp): Promise<Demo> {
   say('Servers');
-  const stack = await up({ dir: runDir('default'), progress: printProgress({ write: (line) => say(`  ${line}`) }) });
+  const stack = await up({ dir: runDir(), progress: printProgress({ write: (line) => say(`  ${line}`) }) });
   onStack(stack);
   signal.throwIfAborted();
   for (const part of stack.unavailable) say(`  ${part.reason}`);

@@ -42,12 +42,15 @@ export interface Stack {
   down(): Promise<string[]>;
 }
 
-export const runDir = (name: string): string => join(ROOT_DIR, '.millrace', 'run', name);
+/** The folder of one stack; MILLRACE_RUN names another than the usual one, so that two demos can run from one clone. */
+export function runDir(name: string = process.env['MILLRACE_RUN'] || 'default'): string {
+  return join(ROOT_DIR, '.millrace', 'run', name);
+}
 
 const LOCK_WAIT_MS = 5 * 60_000;
 
 export function up(options: UpOptions = {}): Promise<Stack> {
-  const dir = resolve(options.dir ?? runDir('default'));
+  const dir = resolve(options.dir ?? runDir());
   return withLock(join(dir, 'lock'), { waitMs: LOCK_WAIT_MS }, () => upLocked(dir, options));
 }
 
@@ -212,7 +215,7 @@ function attachedSpec(
 }
 
 /** Stops what `up` and `keepProcess` recorded in `dir`; gives what was running. Data and logs stay. */
-export function down(dir: string = runDir('default')): Promise<string[]> {
+export function down(dir: string = runDir()): Promise<string[]> {
   const folder = resolve(dir);
   return withLock(join(folder, 'lock'), { waitMs: LOCK_WAIT_MS }, async () => {
     const stopped: string[] = await stopProcesses(folder);
@@ -237,7 +240,7 @@ export interface PartStatus {
   readonly logFile?: string;
 }
 
-export function status(dir: string = runDir('default')): PartStatus[] {
+export function status(dir: string = runDir()): PartStatus[] {
   const { parts } = readState(resolve(dir));
   return STACK_PARTS.map((part) => {
     const known = parts[part];

@@ -26,6 +26,10 @@ const DEADLINE_MS = 15 * 60_000;
 /** Flows at once: one more than the host has processes, so that none is idle and the times tell of no heap. */
 const AT_ONCE = availableParallelism() + 1;
 
+/** What people type: a run folder of another name is named again. */
+const NAMED = process.env['MILLRACE_RUN'] || undefined;
+const MAKE = NAMED === undefined ? 'make' : `MILLRACE_RUN=${NAMED} make`;
+
 class Interrupted extends Error {}
 
 /** Aborts at Ctrl-C; the second one leaves at once. */
@@ -34,7 +38,7 @@ function interruption(screen: Screen): AbortSignal {
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.on(name, () => {
       if (controller.signal.aborted) process.exit(130);
-      screen.say('Stopping what this demo started; once more leaves at once (then `make down` cleans up).');
+      screen.say(`Stopping what this demo started; once more leaves at once (then \`${MAKE} down\` cleans up).`);
       controller.abort(new Interrupted());
     });
   }
@@ -106,6 +110,7 @@ async function summary(door: NatsDoor, { stack, env }: Demo, driven: Driven): Pr
     cli: commandLine(),
     envFile: relative(ROOT_DIR, envFile(stack.dir)),
     exampleRun: example.runId,
+    make: MAKE,
   };
   return ['', ...summaryLines(summaries, closing)];
 }
@@ -140,7 +145,7 @@ async function main(): Promise<number> {
     screen.say(error instanceof OpsError ? error.message : `The demo failed: ${messageOf(error)}`);
     if (started.stack !== undefined) {
       const logs = relative(ROOT_DIR, join(started.stack.dir, 'processes'));
-      screen.say(`Everything keeps running for you to look at: logs are in ${logs}/, \`make down\` stops it.`);
+      screen.say(`Everything keeps running for you to look at: logs are in ${logs}/, \`${MAKE} down\` stops it.`);
     }
     return 1;
   }

@@ -129,6 +129,8 @@ export interface Closing {
   readonly cli: string;
   readonly envFile: string;
   readonly exampleRun: string;
+  /** `make`, with what names this run folder. */
+  readonly make: string;
 }
 
 const dash = (value: Quantiles | undefined, pick: 'p50' | 'p99'): string =>
@@ -171,7 +173,7 @@ function agreementLines(agreement: Closing['agreement']): string[] {
 /** The whole summary as lines. */
 export function summaryLines(summaries: readonly WorkflowSummary[], closing: Closing): string[] {
   const runs = summaries.reduce((sum, s) => sum + Object.values(s.outcomes).reduce((a, b) => a + b, 0), 0);
-  const { cli, envFile, exampleRun, trace, prefectUi } = closing;
+  const { cli, envFile, exampleRun, trace, prefectUi, make } = closing;
   return [
     `${closing.published} messages started ${runs} runs; all ended after ${formatDuration(closing.elapsedMs)}.`,
     "Times count from the storing of the message to the journal's entry.",
@@ -192,6 +194,6 @@ export function summaryLines(summaries: readonly WorkflowSummary[], closing: Clo
     `  ${cli} runs show ${exampleRun}`,
     `  ${cli} replay ${exampleRun}`,
     '',
-    'Everything keeps running. Stop it with `make down`; another `make demo` uses what is there.',
+    `Everything keeps running. Stop it with \`${make} down\`; another \`${make} demo\` uses what is there.`,
   ];
 }

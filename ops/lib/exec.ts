@@ -44,8 +44,9 @@ export function run(command: string, args: readonly string[], options: RunOption
 export async function runOrThrow(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await run(command, args, options);
   if (result.code === 0) return result.stdout;
-  const words = lastLines(`${result.stdout}\n${result.stderr}`, 8);
-  throw new OpsError('MR_COMMAND', `${command} ${args.slice(0, 3).join(' ')} … exited with ${result.code}:\n${words}`);
+  const said = lastLines(`${result.stdout}\n${result.stderr}`, 8).trim();
+  const words = said === '' ? '' : `:\n${said}`;
+  throw new OpsError('MR_COMMAND', `${command} ${args.slice(0, 3).join(' ')} … exited with ${result.code}${words}`);
 }
 
 export function lastLines(text: string, count: number): string {

@@ -122,6 +122,7 @@ describe('summaryLines', () => {
     cli: 'millrace',
     envFile: '.millrace/run/default/env',
     exampleRun: 'good',
+    make: 'make',
   };
 
   it('given a whole demo: the lines as they are printed', () => {

@@ -16,6 +16,7 @@ const PACKED = [
   'LICENSE',
   'README.md',
   'CHANGELOG.md',
+  'ops/prefect',
   '.npmrc',
 ];
 let files: readonly string[] = [];
@@ -67,13 +68,17 @@ describe('the package', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test('holds what a user needs and nothing else', () => {
-    const allowed = /^(dist\/.+\.(js|d\.ts)|package\.json|LICENSE|README\.md|CHANGELOG\.md)$/;
+    const allowed =
+      /^(dist\/.+\.(js|d\.ts)|ops\/prefect\/host\/\w+\.py|ops\/prefect\/requirements\.lock|package\.json|LICENSE|README\.md|CHANGELOG\.md)$/;
     expect(files.filter((path) => !allowed.test(path))).toEqual([]);
     expect(files).toEqual(
       expect.arrayContaining([
         'dist/index.js',
         'dist/index.d.ts',
         'dist/cli/main.js',
+        // Steps in Prefect need the flow host, which is Python.
+        'ops/prefect/host/__main__.py',
+        'ops/prefect/requirements.lock',
         'LICENSE',
         'README.md',
         'CHANGELOG.md',

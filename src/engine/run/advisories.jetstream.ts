@@ -6,6 +6,7 @@ import { JetStreamApiError, type JetStreamManager, type JsMsg, type StoredMsg } 
 import { consumeDurable, type DurableConsumption, type NatsDoor, plainHeaders } from '../../drivers/index.ts';
 import { ADVISORY_CONSUMER, messageOf, STREAMS } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
+import { giveBackMs } from '../journal/give-back.ts';
 import type { Journal } from '../journal/port.ts';
 import type { Definition } from '../model/index.ts';
 import { type Exhausted, judgeExhausted, parseAdvisory } from './exhausted.ts';
@@ -19,9 +20,6 @@ export interface AdvisoryPorts {
   /** The workflows whose triggers are known now. */
   readonly definitions: () => readonly Definition[];
 }
-
-const NAK_FIRST_MS = 500;
-const NAK_MAX_MS = 30_000;
 
 export function consumeAdvisories(ports: AdvisoryPorts): DurableConsumption {
   const { door, telemetry } = ports;
@@ -43,7 +41,7 @@ async function onAdvisory(ports: AdvisoryPorts, msg: JsMsg): Promise<void> {
     msg.ack();
   } catch (error) {
     ports.telemetry.log.warn({ ...advisory, err: error }, `exhausted message not settled yet: ${messageOf(error)}`);
-    msg.nak(Math.min(NAK_MAX_MS, NAK_FIRST_MS * 2 ** Math.min(20, msg.info.deliveryCount - 1)));
+    msg.nak(giveBackMs(msg.info.deliveryCount));
   }
 }
 

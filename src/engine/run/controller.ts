@@ -20,6 +20,7 @@ import {
   workflowStream,
 } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
+import { giveBackMs } from '../journal/give-back.ts';
 import type { InputDelivery, Journal, RunRef, StoredInput } from '../journal/port.ts';
 import {
   type Definition,
@@ -75,9 +76,6 @@ interface Arrival {
   readonly firstDelivery: boolean;
 }
 
-const NAK_FIRST_MS = 200;
-const NAK_MAX_MS = 30_000;
-
 export class Controller {
   readonly #ports: ControllerPorts;
   readonly #known: KnownRuns;
@@ -120,7 +118,7 @@ export class Controller {
   #giveBack(key: string, delivery: InputDelivery, error: unknown): void {
     const { metrics, log } = this.#ports.telemetry;
     const { run, seq, deliveries } = delivery;
-    const delayMs = Math.min(NAK_MAX_MS, NAK_FIRST_MS * 2 ** Math.min(20, deliveries - 1));
+    const delayMs = giveBackMs(deliveries);
     this.#known.doubt(key, seq);
     delivery.nak(delayMs);
     metrics.count('millrace_engine_inputs_total', { workflow: run.workflow, outcome: 'given_back' });

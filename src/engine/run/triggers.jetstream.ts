@@ -8,6 +8,7 @@ import type { JsMsg } from '@nats-io/jetstream';
 import { consumeDurable, type DurableConsumption, type NatsDoor, plainHeaders } from '../../drivers/index.ts';
 import { type Clock, isMillraceError, type MillraceError, messageOf, triggerConsumer } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
+import { giveBackMs } from '../journal/give-back.ts';
 import type { Journal } from '../journal/port.ts';
 import type { Definition, TriggerDefinition } from '../model/index.ts';
 import type { Outbox } from './ports.ts';
@@ -20,9 +21,6 @@ export interface TriggerPorts {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
-
-const NAK_FIRST_MS = 200;
-const NAK_MAX_MS = 30_000;
 
 /** Starts runs of the definition from one of its triggers. */
 export function consumeTrigger(
@@ -57,7 +55,7 @@ async function onMessage(
   } catch (error) {
     telemetry.log.warn({ ...labels, seq: msg.seq, err: error }, `message given back: ${messageOf(error)}`);
     telemetry.metrics.count('millrace_trigger_messages_total', { ...labels, outcome: 'given_back' });
-    msg.nak(Math.min(NAK_MAX_MS, NAK_FIRST_MS * 2 ** Math.min(20, msg.info.deliveryCount - 1)));
+    msg.nak(giveBackMs(msg.info.deliveryCount));
   }
 }
 

@@ -8,6 +8,7 @@ import type { JsMsg } from '@nats-io/jetstream';
 import { consumeDurable, type DurableConsumption, type NatsDoor } from '../../drivers/index.ts';
 import { isObject, messageOf, parseTimerFired, STREAMS, TIMER_CONSUMER } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
+import { giveBackMs } from '../journal/give-back.ts';
 import type { Journal } from '../journal/port.ts';
 
 export interface TimerPorts {
@@ -15,9 +16,6 @@ export interface TimerPorts {
   readonly journal: Journal;
   readonly telemetry: Telemetry;
 }
-
-const NAK_FIRST_MS = 200;
-const NAK_MAX_MS = 15_000;
 
 export function forwardTimers(ports: TimerPorts): DurableConsumption {
   const { door, telemetry } = ports;
@@ -42,7 +40,7 @@ async function forward({ door, journal, telemetry }: TimerPorts, msg: JsMsg): Pr
     await journal.send(run, { v: 1, kind: 'timer', timer }, { msgId: `timer:${run.runId}:${timer}` });
   } catch (error) {
     telemetry.log.warn({ ...run, timer, err: error }, `timer not forwarded yet: ${messageOf(error)}`);
-    return msg.nak(Math.min(NAK_MAX_MS, NAK_FIRST_MS * 2 ** Math.min(20, msg.info.deliveryCount - 1)));
+    return msg.nak(giveBackMs(msg.info.deliveryCount));
   }
   telemetry.metrics.count('millrace_engine_timers_fired_total', { workflow: run.workflow });
   msg.ack();

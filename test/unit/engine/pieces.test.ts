@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { newRun, type RunState } from '../../../src/engine/index.ts';
 import { DeliveryChain } from '../../../src/engine/journal/chain.ts';
+import { giveBackMs } from '../../../src/engine/journal/give-back.ts';
 import { stillWanted, withoutMomentaryTimers } from '../../../src/engine/run/commands-again.ts';
 import { judgeExhausted, parseAdvisory } from '../../../src/engine/run/exhausted.ts';
 import { KnownRuns } from '../../../src/engine/run/known-runs.ts';
@@ -227,5 +228,11 @@ describe('deliveries exhausted', () => {
     expect(judge('SRC', 'TRIG_a_b_c', 's')).toMatchObject({ kind: 'trigger', workflow: 'a', id: 'SRC-3' });
     expect(judge('WF_a', 'somebody', 'wf.a.in.r1')).toBeUndefined();
     expect(judge('SRC', 'somebody', 's')).toBeUndefined();
+  });
+});
+
+describe('giveBackMs', () => {
+  it('doubles from 200 ms to 30 s, however often', () => {
+    expect([1, 2, 3, 8, 9, 1_000_000].map(giveBackMs)).toEqual([200, 400, 800, 25_600, 30_000, 30_000]);
   });
 });

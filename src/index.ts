@@ -1,7 +1,15 @@
 /** What a program that uses Millrace may import: `import { createWorker } from 'millrace'`. */
+export { connectNats, type NatsDoor, type NatsOptions } from './drivers/index.ts';
 export type { Failure, InputBody, TaskMessage } from './engine/index.ts';
 export { type ErrorCode, isMillraceError, type Json, type JsonObject, MillraceError } from './kernel/index.ts';
-export type { Logger, Telemetry, TraceHeaders } from './telemetry/index.ts';
+export {
+  createTelemetry,
+  type Logger,
+  type ProcessTelemetry,
+  type Telemetry,
+  type TelemetryOptions,
+  type TraceHeaders,
+} from './telemetry/index.ts';
 export {
   createWorker,
   type Handler,

@@ -114,7 +114,7 @@ describe('the package', () => {
       "import('millrace').then((m) => console.log(Object.keys(m).join()))",
     );
     expect(names.trim().split(',')).toEqual(
-      expect.arrayContaining(['createWorker', 'MillraceError', 'NonRetryableError']),
+      expect.arrayContaining(['connectNats', 'createTelemetry', 'createWorker', 'MillraceError', 'NonRetryableError']),
     );
   });
 

@@ -7,6 +7,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { OpsError } from '../lib/errors.ts';
+import { withLock } from '../lib/lock.ts';
 import { ROOT_DIR } from '../lib/paths.ts';
 import { printProgress } from '../provision/index.ts';
 import { freePort, type KeptProcess, keepProcess, prefectPython, runDir, type Stack, up } from '../stack/index.ts';
@@ -14,6 +15,7 @@ import { freePort, type KeptProcess, keepProcess, prefectPython, runDir, type St
 const TSX = ['--import', 'tsx'];
 const CLI = 'src/cli/main.ts';
 const READY_MS = 120_000;
+const LOCK_WAIT_MS = 5 * 60_000;
 
 export interface Demo {
   readonly stack: Stack;
@@ -48,7 +50,9 @@ export async function bringUp({ say, signal, onStack, onProcess }: BringUp): Pro
   signal.throwIfAborted();
 
   say('Processes');
-  const processes = await startProcesses(stack, env, onProcess);
+  // Two demos that start at once in one folder: the second finds what the first has recorded, and starts nothing twice.
+  const lock = join(stack.dir, 'processes.lock');
+  const processes = await withLock(lock, { waitMs: LOCK_WAIT_MS }, () => startProcesses(stack, env, onProcess));
   for (const { name, reused } of processes) say(`  ✓ ${name.padEnd(12)} ${reused ? 'running already' : 'ready'}`);
   signal.throwIfAborted();
   return { stack, env, processes };

@@ -26,9 +26,9 @@ class HttpServer:
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int) -> int:
-        """Listens on every interface; returns the port. Raises ConfigError when it is taken."""
+        """Listens on this machine alone, as controllers do; returns the port. Raises ConfigError when it is taken."""
         try:
-            self._server = await asyncio.start_server(self._serve, "0.0.0.0", port)
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from host import frames, results
 from host.config import ConfigError, child_env, load
+from host.http import HttpServer
 
 URL = {"MILLRACE_PREFECT_URL": "http://127.0.0.1:4200/api/"}
 
@@ -69,6 +71,21 @@ class Results(unittest.TestCase):
             with self.subTest(code=code), self.assertRaises(results.InvalidOutput) as caught:
                 results.encode(value)
             self.assertEqual(caught.exception.code, code)
+
+
+class Health(unittest.IsolatedAsyncioTestCase):
+    async def test_a_port_in_use_is_named_and_only_this_machine_is_answered(self) -> None:
+        first, second = HttpServer({}), HttpServer({})
+        port = await first.start(0)
+        with self.assertRaisesRegex(ConfigError, f"port {port} is in use: set MILLRACE_HTTP_PORT"):
+            await second.start(port)
+        await first.close()
+        self.assertEqual(await second.start(port), port)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        with self.assertRaises(OSError):
+            await asyncio.open_connection("127.0.0.2", port)
+        await second.close()
 
 
 class Frames(unittest.TestCase):

@@ -9,7 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type GoProgram, provisionGoProgram } from '../../../ops/provision/gobinary.ts';
 import type { GoPin } from '../../../ops/provision/pins.ts';
 import { archiveName } from '../../../ops/provision/release.ts';
-import type { Part, Progress } from '../../../ops/provision/types.ts';
+import { provisionRedis } from '../../../ops/provision/system.ts';
+import { type Part, type Progress, SILENT } from '../../../ops/provision/types.ts';
 
 /** The ways a program can come, tried in order: PATH, cache, release archive, Go build, and the sentence when none is left. */
 
@@ -89,6 +90,32 @@ async function provision(): Promise<{ part: Part; told: string[] }> {
   const progress: Progress = { detail: (_part, sentence) => told.push(sentence), done: () => undefined };
   return { part: await provisionGoProgram(program(), progress), told };
 }
+
+describe('Redis', () => {
+  it('is done without when it is neither on PATH nor to be had from Debian: the mode is named, and what to install', async () => {
+    process.env['PATH'] = join(dir, 'empty');
+    expect(await provisionRedis(SILENT)).toEqual({
+      status: 'unavailable',
+      name: 'redis',
+      reason: expect.stringMatching(
+        /queue runs in memory, so start one controller only\. .*apt-get install redis-server/,
+      ),
+    });
+  });
+
+  it('counts when it is new enough (the twin), not when it is too old', async () => {
+    const put = (version: string): void => {
+      mkdirSync(join(dir, 'bin'), { recursive: true });
+      const text = `#!/bin/sh\necho "Redis server v=${version} sha=0"\n`;
+      writeFileSync(join(dir, 'bin', 'redis-server'), text, { mode: 0o755 });
+    };
+    process.env['PATH'] = join(dir, 'bin');
+    put('6.2.0');
+    expect(await provisionRedis(SILENT)).toMatchObject({ status: 'available', source: 'path', version: '6.2.0' });
+    put('6.0.16');
+    expect(await provisionRedis(SILENT)).toMatchObject({ status: 'unavailable' });
+  });
+});
 
 describe('a program that comes as release or from Go', () => {
   it('is taken from PATH when new enough', async () => {

@@ -6,17 +6,24 @@
 import { z } from 'zod';
 import type { NatsDoor } from '../src/drivers/index.ts';
 import { type Definition, openJournal, startController, systemAssets, workflowAssets } from '../src/engine/index.ts';
-import { runEventSubject } from '../src/kernel/index.ts';
+import { CONTROLLER_CONSUMER, runEventSubject, workflowStream } from '../src/kernel/index.ts';
 import { ensureAssets, openDefinitions, sealDefinition } from '../src/manifests/index.ts';
 import { noTelemetry } from '../src/telemetry/index.ts';
 import { createWorker } from '../src/worker/index.ts';
+import { amount, inTurn, PARTS, type ServerBenchmark, timed } from './benchmark.ts';
+import { floor, prepareFloor } from './floor.ts';
+import { type Figures, percentile } from './summary.ts';
 
 export const STEPS = 3;
+const WORKFLOW = 'bench';
 const QUEUE = 'bench';
+const AT_ONCE = 256;
+const SATURATED = 768;
+const ALONE = 60;
 const RETRY = { initialMs: 100, factor: 2, maxMs: 1_000, jitter: 0, maxAttempts: 3, maxLost: 3 } as const;
 
-/** Messages stored for one run of three steps: counted on the server by {@link messagesPerRun}, not assumed. */
-function definition(name: string): Definition {
+/** A chain of {@link STEPS} worker steps. */
+export function definition(name: string): Definition {
   const steps = Array.from({ length: STEPS }, (_, i) => ({
     name: `s${i + 1}`,
     needs: i === 0 ? [] : [`s${i}`],
@@ -26,18 +33,17 @@ function definition(name: string): Definition {
   return sealDefinition({ name, deadLetter: false, triggers: [], steps });
 }
 
-export interface Bench {
-  readonly workflow: string;
-  /** Starts `count` runs, `atOnce` of them open at any time; gives each run's time in ms. */
-  runs(count: number, atOnce: number): Promise<number[]>;
+interface Bench {
+  /** Starts `count` runs, `atOnce` of them open at any time; gives the seconds, and each run's ms to `times`. */
+  runs(count: number, atOnce: number, times?: number[]): Promise<number>;
   /** Messages that one run stores, over all streams. */
   messagesPerRun(): Promise<number>;
   stop(): Promise<void>;
 }
 
 /** One controller and one worker in this process, on the given server. */
-export async function openBench(door: NatsDoor): Promise<Bench> {
-  const workflow = 'bench';
+async function openBench(door: NatsDoor): Promise<Bench> {
+  const workflow = WORKFLOW;
   const wanted = definition(workflow);
   for (const assets of [systemAssets(), workflowAssets(wanted)]) await ensureAssets(door.nc, assets);
   const definitions = await openDefinitions(door.nc);
@@ -65,21 +71,15 @@ export async function openBench(door: NatsDoor): Promise<Bench> {
     open.delete(runId);
     return performance.now() - begun;
   };
-  const runs = async (count: number, atOnce: number): Promise<number[]> => {
-    const times: number[] = [];
-    let left = count;
-    const lane = async (): Promise<void> => {
-      while (left-- > 0) times.push(await one());
-    };
-    await Promise.all(Array.from({ length: Math.min(atOnce, count) }, lane));
-    return times;
-  };
+  const runs = (count: number, atOnce: number, times: number[] = []): Promise<number> =>
+    timed(count, atOnce, async () => times.push(await one()));
   return {
-    workflow,
     runs,
     async messagesPerRun() {
+      await quiet(door);
       const before = await stored(door);
       await runs(20, 1);
+      await quiet(door);
       return ((await stored(door)) - before) / 20;
     },
     async stop() {
@@ -91,9 +91,86 @@ export async function openBench(door: NatsDoor): Promise<Bench> {
   };
 }
 
+/** Waits until every input is acknowledged: its entry and its events are stored then. */
+async function quiet(door: NatsDoor): Promise<void> {
+  for (;;) {
+    const { num_pending, num_ack_pending } = await door.jsm.consumers.info(
+      workflowStream(WORKFLOW),
+      CONTROLLER_CONSUMER,
+    );
+    if (num_pending + num_ack_pending === 0) return;
+  }
+}
+
 /** Messages ever stored in the server's streams. */
 async function stored(door: NatsDoor): Promise<number> {
   let sum = 0;
   for await (const stream of door.jsm.streams.list()) sum += stream.state.last_seq;
   return sum;
 }
+
+async function round(door: NatsDoor, scale: number): Promise<Figures> {
+  await prepareFloor(door);
+  const bench = await openBench(door);
+  try {
+    await bench.runs(50, 10); // warm: compiled code, open streams
+    await floor(door, 500, AT_ONCE);
+    const messages = await bench.messagesPerRun();
+    const many = amount(SATURATED, scale);
+    const publishes = Math.round(many * messages);
+    const openTimes: number[] = [];
+    let cpuMs = 0;
+    const [bare, full] = await inTurn(
+      () => floor(door, publishes, AT_ONCE),
+      async () => {
+        const before = process.cpuUsage();
+        const seconds = await bench.runs(many, AT_ONCE, openTimes);
+        const { user, system } = process.cpuUsage(before);
+        cpuMs += (user + system) / 1_000;
+        return seconds;
+      },
+    );
+    const few = amount(ALONE, scale);
+    const times: number[] = [];
+    const [bareAlone] = await inTurn(
+      () => floor(door, Math.round(few * messages), 1),
+      () => bench.runs(few, 1, times),
+    );
+    const publishMs = (bareAlone / (Math.round(few * messages) * PARTS)) * 1_000;
+    return {
+      messages,
+      floorRate: (publishes * PARTS) / bare,
+      rate: (many * PARTS) / full,
+      ratio: bare / full,
+      openP50Ms: percentile(openTimes, 50),
+      openP99Ms: percentile(openTimes, 99),
+      cpuMs: cpuMs / (many * PARTS),
+      publishMs,
+      p50Ms: percentile(times, 50),
+      p99Ms: percentile(times, 99),
+      publishes: percentile(times, 50) / publishMs,
+    };
+  } finally {
+    await bench.stop();
+  }
+}
+
+export const engineBenchmark: ServerBenchmark = {
+  name: 'engine',
+  what: `runs of ${STEPS} worker steps, beside as many bare publishes as such a run stores`,
+  pure: false,
+  rows: [
+    { key: 'messages', label: 'messages stored per run', digits: 1 },
+    { key: 'floorRate', label: `floor: publishes/s, ${AT_ONCE} in flight`, digits: 0 },
+    { key: 'rate', label: `runs/s, ${AT_ONCE} open`, digits: 0 },
+    { key: 'ratio', label: 'ratio of rates: runs / their publishes', digits: 2 },
+    { key: 'openP50Ms', label: `a run among ${AT_ONCE} open, p50 ms`, digits: 0 },
+    { key: 'openP99Ms', label: `a run among ${AT_ONCE} open, p99 ms`, digits: 0 },
+    { key: 'cpuMs', label: "processor time of Millrace's process per run, ms", digits: 2 },
+    { key: 'publishMs', label: 'floor: one publish, ms', digits: 2 },
+    { key: 'p50Ms', label: 'one run at a time, p50 ms', digits: 1 },
+    { key: 'p99Ms', label: 'one run at a time, p99 ms', digits: 1 },
+    { key: 'publishes', label: 'a run takes as long as so many publishes', digits: 1 },
+  ],
+  round,
+};

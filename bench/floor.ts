@@ -1,22 +1,32 @@
-/** The floor: plain acknowledged publishes of a journal entry's size, one after another and many in flight. */
+/**
+ * The floor: plain acknowledged publishes of a journal entry's size. A run's messages go to three streams, which the
+ * server syncs side by side, so the floor's do as well, in the same proportions.
+ */
 import type { NatsDoor } from '../src/drivers/index.ts';
+import { timed } from './benchmark.ts';
 
-const STREAM = 'BENCH_FLOOR';
+/** Of every 28 messages of a run with three steps: 14 inputs and entries, 3 tasks, 11 events. */
+const SHARES: readonly (readonly [stream: string, share: number])[] = [
+  ['a', 14],
+  ['b', 3],
+  ['c', 11],
+];
+const SUBJECTS = SHARES.flatMap(([name, share]) =>
+  Array.from({ length: share }, (_, i) => ({ subject: `bench.floor.${name}`, at: (i + 0.5) / share })),
+)
+  .sort((one, other) => one.at - other.at)
+  .map(({ subject }) => subject);
 const PAYLOAD = new TextEncoder().encode(
   JSON.stringify({ v: 1, kind: 'task.succeeded', step: 's1', text: 'x'.repeat(200) }),
 );
 
 export async function prepareFloor(door: NatsDoor): Promise<void> {
-  await door.jsm.streams.add({ name: STREAM, subjects: ['bench.floor.*'], storage: 'file' });
+  for (const [name] of SHARES) {
+    await door.jsm.streams.add({ name: `BENCH_FLOOR_${name}`, subjects: [`bench.floor.${name}`], storage: 'file' });
+  }
 }
 
 /** Publishes `count` messages with `atOnce` in flight; gives the seconds it took. */
-export async function floor(door: NatsDoor, count: number, atOnce: number): Promise<number> {
-  const begun = performance.now();
-  let left = count;
-  const lane = async (): Promise<void> => {
-    while (left-- > 0) await door.js.publish('bench.floor.a', PAYLOAD);
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnce, count) }, lane));
-  return (performance.now() - begun) / 1_000;
+export function floor(door: NatsDoor, count: number, atOnce: number): Promise<number> {
+  return timed(count, atOnce, (i) => door.js.publish(SUBJECTS[i % SUBJECTS.length] ?? '', PAYLOAD));
 }

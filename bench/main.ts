@@ -1,10 +1,6 @@
 /**
- * `make bench`: what a durable run costs, as a ratio to the bare publishes it consists of, in the same minute.
- *
- *   node --import tsx bench/main.ts [--quick] [--json] [--rounds N]
- *
- * Every round starts a server of its own per sync setting, measures floor and engine alternately, and is printed; the
- * summary gives minimum, median and maximum. Figures belong to the machine and its load, ratios travel better.
+ * `make bench`: what Millrace costs, each figure beside something simpler run in the same minute on the same server.
+ * Figures belong to the machine and its load, ratios travel better.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -12,101 +8,161 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startNats } from '../ops/stack/index.ts';
 import { connectNats } from '../src/drivers/index.ts';
-import { openBench, STEPS } from './engine.ts';
-import { floor, prepareFloor } from './floor.ts';
-import { type Figures, formatSummary, percentile, summarize } from './summary.ts';
+import { appendBenchmark } from './append.ts';
+import type { PureBenchmark, ServerBenchmark } from './benchmark.ts';
+import { coreBenchmark } from './core.ts';
+import { engineBenchmark } from './engine.ts';
+import { type Figures, formatSummary, spread, summarize } from './summary.ts';
+import { workerBenchmark } from './worker.ts';
 
-const HELP = `usage: node --import tsx bench/main.ts [--quick] [--json] [--rounds N]
+const BENCHMARKS: readonly (PureBenchmark | ServerBenchmark)[] = [
+  engineBenchmark,
+  appendBenchmark,
+  coreBenchmark,
+  workerBenchmark,
+];
+const SYNCS = ['always', 'default'] as const;
+type Sync = (typeof SYNCS)[number];
+const QUICK = 0.1;
 
-  --quick     fewer runs and one round: to see that it works, not to quote
-  --rounds N  rounds per sync setting (default 5)
-  --json      machine-readable output
+const HELP = `usage: node --import tsx bench/main.ts [name…] [--quick] [--json] [--rounds N] [--sync always|default]
+
+Benchmarks (all of them when none is named):
+${BENCHMARKS.map(({ name, what }) => `  ${name.padEnd(11)} ${what}`).join('\n')}
+
+  --rounds N  rounds (default 5); each has a server of its own per benchmark and sync setting
+  --sync S    one sync_interval only: always (our default), or default (the server's, two minutes)
+  --quick     a tenth of the work and one round: to see that it works, not to quote
+  --json      every round and the summary as one JSON document on stdout
+  --help      this text
+Progress goes to stderr.
 `;
 
-interface Sizes {
-  readonly saturated: number;
-  readonly sequential: number;
-  readonly publishes: number;
-}
-const FULL: Sizes = { saturated: 2_000, sequential: 200, publishes: 5_000 };
-const QUICK: Sizes = { saturated: 200, sequential: 30, publishes: 500 };
-const AT_ONCE = 256;
-
-async function round(sync: 'always' | 'default', sizes: Sizes): Promise<Figures> {
+async function onServer(benchmark: ServerBenchmark, sync: Sync, scale: number): Promise<Figures> {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
-  // The last of two settings in a server's configuration counts; two minutes is the server's own default.
-  const nats = await startNats({
-    dir,
-    ...(sync === 'always' ? {} : { extraConf: 'jetstream { sync_interval: "2m" }' }),
-  });
-  const door = await connectNats({ url: nats.url, name: 'bench' });
   try {
-    await prepareFloor(door);
-    const bench = await openBench(door);
-    await bench.runs(50, 10); // warm: compiled code, open streams
-    const messages = await bench.messagesPerRun();
-    const floorMany = sizes.publishes / (await floor(door, sizes.publishes, AT_ONCE));
-    const begun = performance.now();
-    await bench.runs(sizes.saturated, AT_ONCE);
-    const perSecond = sizes.saturated / ((performance.now() - begun) / 1_000);
-    const floorOne = (await floor(door, sizes.sequential * 4, 1)) / (sizes.sequential * 4);
-    const times = await bench.runs(sizes.sequential, 1);
-    await bench.stop();
-    return {
-      messagesPerRun: messages,
-      floorPerSecond: floorMany,
-      runsPerSecond: perSecond,
-      /** 1 would mean: as fast as its own messages published blindly. */
-      saturatedRatio: (perSecond * messages) / floorMany,
-      floorOneMs: floorOne * 1_000,
-      runP50Ms: percentile(times, 50),
-      runP99Ms: percentile(times, 99),
-      /** How many bare publishes one run takes as long as. */
-      sequentialRatio: percentile(times, 50) / (floorOne * 1_000),
-    };
+    // The last of two settings in a server's configuration counts; two minutes is the server's own default.
+    const extra = sync === 'always' ? {} : { extraConf: 'jetstream { sync_interval: "2m" }' };
+    const nats = await startNats({ dir, ...extra });
+    try {
+      const door = await connectNats({ url: nats.url, name: 'bench' });
+      try {
+        return await benchmark.round(door, scale);
+      } finally {
+        await door.close();
+      }
+    } finally {
+      await nats.stop();
+    }
   } finally {
-    await door.close();
-    await nats.stop();
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({
+interface Series {
+  readonly benchmark: PureBenchmark | ServerBenchmark;
+  /** undefined: no server takes part. */
+  readonly sync: Sync | undefined;
+  readonly rounds: Figures[];
+}
+
+const titleOf = ({ benchmark, sync }: Series): string =>
+  `${benchmark.name}: ${benchmark.what}${sync === undefined ? '' : `; sync_interval ${sync}`}`;
+
+interface Wanted {
+  readonly series: readonly Series[];
+  readonly rounds: number;
+  readonly quick: boolean;
+  readonly json: boolean;
+}
+
+async function run({ series, rounds, quick, json }: Wanted): Promise<void> {
+  const loads: number[] = [];
+  for (let n = 1; n <= rounds; n++) {
+    for (const one of series) {
+      const load = loadavg()[0] ?? 0;
+      loads.push(load);
+      const { benchmark, sync } = one;
+      const begun = performance.now();
+      process.stderr.write(
+        `round ${n} of ${rounds}: ${benchmark.name}${sync === undefined ? '' : `, sync ${sync}`}, load ${load.toFixed(1)}`,
+      );
+      const scale = quick ? QUICK : 1;
+      one.rounds.push(await (benchmark.pure ? benchmark.round(scale) : onServer(benchmark, sync ?? 'always', scale)));
+      process.stderr.write(`, ${((performance.now() - begun) / 1_000).toFixed(1)} s\n`);
+    }
+  }
+  const machine = { cores: cpus().length, cpu: cpus()[0]?.model ?? 'unknown', node: process.version };
+  const load = spread(loads);
+  if (json) {
+    const results = series.map((one) => ({
+      benchmark: one.benchmark.name,
+      sync: one.sync ?? null,
+      summary: summarize(one.benchmark.rows, one.rounds),
+      rounds: one.rounds,
+    }));
+    process.stdout.write(`${JSON.stringify({ machine, load, quick, results })}\n`);
+    return;
+  }
+  const { min, median, max } = load;
+  process.stdout.write(
+    `${machine.cores} cores (${machine.cpu}), Node ${machine.node}, ${rounds} rounds${quick ? ', quick' : ''}; ` +
+      `load before each benchmark, its own included: ${min.toFixed(1)} to ${max.toFixed(1)}, median ${median.toFixed(1)}\n`,
+  );
+  for (const one of series) {
+    const { rows } = one.benchmark;
+    process.stdout.write(`${formatSummary(titleOf(one), rows, summarize(rows, one.rounds))}\n`);
+  }
+}
+
+/** What was asked for, or the sentence that says what is wrong with it. */
+function parse(args: readonly string[]): Wanted | 'help' | { readonly wrong: string } {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
     options: {
       quick: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       rounds: { type: 'string' },
+      sync: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  if (values.help) {
+  if (values.help) return 'help';
+  const names = BENCHMARKS.map(({ name }) => name);
+  const unknown = positionals.find((name) => !names.includes(name));
+  if (unknown !== undefined) return { wrong: `no benchmark "${unknown}"; there are ${names.join(', ')}` };
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+  if (!Number.isInteger(rounds) || rounds < 1) {
+    return { wrong: `--rounds takes a whole number from 1, not ${values.rounds}` };
+  }
+  const syncs = SYNCS.filter((sync) => values.sync === undefined || values.sync === sync);
+  if (syncs.length === 0) return { wrong: `--sync takes ${SYNCS.join(' or ')}, not ${values.sync}` };
+  const chosen = BENCHMARKS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const series = chosen.flatMap((benchmark): Series[] =>
+    benchmark.pure
+      ? [{ benchmark, sync: undefined, rounds: [] }]
+      : syncs.map((sync) => ({ benchmark, sync, rounds: [] })),
+  );
+  return { series, rounds, quick: values.quick, json: values.json };
+}
+
+async function main(): Promise<number> {
+  let wanted: ReturnType<typeof parse>;
+  try {
+    wanted = parse(process.argv.slice(2));
+  } catch (error) {
+    wanted = { wrong: error instanceof Error ? error.message : String(error) }; // an option there is not
+  }
+  if (wanted === 'help') {
     process.stdout.write(HELP);
     return 0;
   }
-  const rounds = values.quick ? 1 : Number(values.rounds ?? 5);
-  if (!Number.isInteger(rounds) || rounds < 1) {
-    process.stderr.write(`--rounds takes a whole number from 1, not ${values.rounds}\n`);
+  if ('wrong' in wanted) {
+    process.stderr.write(`${wanted.wrong}\n\n${HELP}`);
     return 2;
   }
-  const say = (line: string): void => void (values.json || process.stdout.write(`${line}\n`));
-  const machine = { cores: cpus().length, node: process.version, load: loadavg()[0] ?? 0 };
-  say(
-    `${STEPS} steps a run, ${machine.cores} cores, Node ${machine.node}, load ${machine.load.toFixed(1)} at the start`,
-  );
-  const results: Record<string, Figures[]> = { always: [], default: [] };
-  for (let n = 1; n <= rounds; n++) {
-    for (const sync of ['always', 'default'] as const) {
-      const figures = await round(sync, values.quick ? QUICK : FULL);
-      results[sync]?.push(figures);
-      say(
-        `round ${n} of ${rounds}, sync ${sync}: ${figures.runsPerSecond.toFixed(0)} runs/s, p50 ${figures.runP50Ms.toFixed(1)} ms`,
-      );
-    }
-  }
-  const summary = Object.fromEntries(Object.entries(results).map(([sync, all]) => [sync, summarize(all)]));
-  if (values.json) process.stdout.write(`${JSON.stringify({ machine, rounds, summary })}\n`);
-  else for (const [sync, one] of Object.entries(summary)) say(formatSummary(sync, one));
+  await run(wanted);
   return 0;
 }
 

@@ -1,14 +1,13 @@
 /** Figures of rounds as minimum, median and maximum. Pure. */
 
-export interface Figures {
-  readonly messagesPerRun: number;
-  readonly floorPerSecond: number;
-  readonly runsPerSecond: number;
-  readonly saturatedRatio: number;
-  readonly floorOneMs: number;
-  readonly runP50Ms: number;
-  readonly runP99Ms: number;
-  readonly sequentialRatio: number;
+/** What one round of a benchmark measured, by row. */
+export type Figures = Readonly<Record<string, number>>;
+
+/** How one figure is shown. */
+export interface Row {
+  readonly key: string;
+  readonly label: string;
+  readonly digits: number;
 }
 
 export interface Spread {
@@ -27,39 +26,31 @@ export function spread(values: readonly number[]): Spread {
   return { min: Math.min(...values), median: percentile(values, 50), max: Math.max(...values) };
 }
 
-export function summarize(all: readonly Figures[]): Record<keyof Figures, Spread> {
-  const of = (key: keyof Figures): Spread => spread(all.map((figures) => figures[key]));
-  return {
-    messagesPerRun: of('messagesPerRun'),
-    floorPerSecond: of('floorPerSecond'),
-    runsPerSecond: of('runsPerSecond'),
-    saturatedRatio: of('saturatedRatio'),
-    floorOneMs: of('floorOneMs'),
-    runP50Ms: of('runP50Ms'),
-    runP99Ms: of('runP99Ms'),
-    sequentialRatio: of('sequentialRatio'),
-  };
+/** The spread of every row over the rounds; a figure that a round did not measure is left out of its spread. */
+export function summarize(rows: readonly Row[], rounds: readonly Figures[]): Readonly<Record<string, Spread>> {
+  return Object.fromEntries(
+    rows.map(({ key }) => [key, spread(rounds.flatMap((figures) => (key in figures ? [figures[key] ?? 0] : [])))]),
+  );
 }
 
-const ROWS: readonly (readonly [keyof Figures, string, number])[] = [
-  ['messagesPerRun', 'messages stored per run', 1],
-  ['floorPerSecond', 'floor: publishes/s, 256 in flight', 0],
-  ['runsPerSecond', 'runs/s, 256 open', 0],
-  ['saturatedRatio', 'ratio: messages of runs / floor', 2],
-  ['floorOneMs', 'floor: one publish, ms', 2],
-  ['runP50Ms', 'one run at a time, p50 ms', 1],
-  ['runP99Ms', 'one run at a time, p99 ms', 1],
-  ['sequentialRatio', 'ratio: run / publish', 1],
-];
-
-/** A table for people. */
-export function formatSummary(sync: string, summary: Record<keyof Figures, Spread>): string {
-  const lines = ROWS.map(([key, label, digits]) => {
-    const { min, median, max } = summary[key];
-    const cells = [min, median, max].map((value) => value.toFixed(digits).padStart(10));
-    return `  ${label.padEnd(36)}${cells.join('')}`;
-  });
-  return [`\nsync_interval ${sync}${' '.repeat(Math.max(1, 25 - sync.length))}min    median       max`, ...lines].join(
-    '\n',
-  );
+/** A Markdown table: readable in a terminal, and docs/benchmarks.md takes it as it is. */
+export function formatSummary(title: string, rows: readonly Row[], summary: Readonly<Record<string, Spread>>): string {
+  const width = Math.max(...rows.map(({ label }) => label.length));
+  const line = (label: string, cells: readonly string[]): string =>
+    `| ${label.padEnd(width)} | ${cells.map((cell) => cell.padStart(8)).join(' | ')} |`;
+  return [
+    `\n${title}`,
+    line('', ['min', 'median', 'max']),
+    `|${'-'.repeat(width + 2)}|${'---------:|'.repeat(3)}`,
+    ...rows.flatMap(({ key, label, digits }) => {
+      const found = summary[key];
+      if (found === undefined) return [];
+      return [
+        line(
+          label,
+          [found.min, found.median, found.max].map((value) => value.toFixed(digits)),
+        ),
+      ];
+    }),
+  ].join('\n');
 }

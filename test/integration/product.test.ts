@@ -119,7 +119,9 @@ describe('one run, one trace', () => {
     expect(parents.filter(([name, parent]) => expected[name] !== parent)).toEqual([]);
     // Two attempts of the step that fails once: two spans, each with its own worker span.
     expect(spans.filter((span) => span.name === 'step check')).toHaveLength(2);
-    expect(spans.filter((span) => span.name === 'worker product.check')).toHaveLength(2);
+    const checks = spans.filter((span) => span.name === 'worker product.check');
+    expect(checks).toHaveLength(2);
+    expect(new Set(checks.map((span) => span.parent)).size).toBe(2);
     expect(new Set(spans.map((span) => span.service))).toEqual(
       new Set(['millrace-controller', 'millrace-worker', 'millrace-flow-host']),
     );

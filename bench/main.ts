@@ -38,12 +38,18 @@ ${BENCHMARKS.map(({ name, what }) => `  ${name.padEnd(11)} ${what}`).join('\n')}
 Progress goes to stderr.
 `;
 
+/** What must not stay behind when the program is interrupted. */
+let leftovers: (() => Promise<void>) | undefined;
+
 async function onServer(benchmark: ServerBenchmark, sync: Sync, scale: number): Promise<Figures> {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
+  const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
+  leftovers = remove;
   try {
     // The last of two settings in a server's configuration counts; two minutes is the server's own default.
     const extra = sync === 'always' ? {} : { extraConf: 'jetstream { sync_interval: "2m" }' };
     const nats = await startNats({ dir, ...extra });
+    leftovers = () => nats.stop().finally(remove);
     try {
       const door = await connectNats({ url: nats.url, name: 'bench' });
       try {
@@ -55,7 +61,7 @@ async function onServer(benchmark: ServerBenchmark, sync: Sync, scale: number): 
       await nats.stop();
     }
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await remove();
   }
 }
 
@@ -161,6 +167,10 @@ async function main(): Promise<number> {
   if ('wrong' in wanted) {
     process.stderr.write(`${wanted.wrong}\n\n${HELP}`);
     return 2;
+  }
+  // `on`, not `once`: a signal to the whole group may come twice, and the second must not cut the cleaning short.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => void (leftovers?.() ?? Promise.resolve()).finally(() => process.exit(130)));
   }
   await run(wanted);
   return 0;

@@ -110,6 +110,18 @@ describe('a flow run that fails', () => {
   });
 
   test.each([
+    ['unknown', { numbers: [1], batch: 1 }, "expects parameters ['numbers', 'file'] but was provided with"],
+    ['missing', {}, "missing a required argument: 'numbers'"],
+  ])('reports FAILED, not lost, when a parameter is %s', async (_what, parameters, why) => {
+    const message = await world.run('sum-of-doubles', parameters);
+    const inputs = await world.until(message, 'FAILED');
+    const last = inputs.at(-1)?.state.message;
+    expect(last).toContain('the flow of sum-of-doubles/main does not take these parameters: ');
+    expect(last).toContain(why);
+    expect((await world.inPrefect(message)).type).toBe('FAILED');
+  });
+
+  test.each([
     ['not-json', 'MR_OUTPUT_INVALID'],
     ['too-large', 'MR_PAYLOAD_TOO_LARGE'],
   ])('%s: a return value that cannot be told fails on both sides with %s (W3)', async (flow, code) => {

@@ -135,6 +135,7 @@ class Child:
 
     def _execute(self, watched: Any, deployment: str, run_count: int) -> None:
         from prefect.flow_engine import run_flow
+        from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
 
         from . import watch
 
@@ -145,6 +146,11 @@ class Child:
             flow = self._flow_of(flow_run, deployment)
         except Exception as error:
             return self._fail(watched, f"the flow of {deployment} cannot be loaded: {type(error).__name__}: {error}")
+        # Prefect asks the same before its engine exists, so nobody would set a state: it would look like a crash.
+        try:
+            get_call_parameters(flow.fn, *parameters_to_args_kwargs(flow.fn, flow_run.parameters))
+        except TypeError as error:
+            return self._fail(watched, f"the flow of {deployment} does not take these parameters: {error}")
         _drive(run_flow(flow, flow_run=flow_run, return_type="result" if flow.isgenerator else "state"))
 
     def _flow_of(self, flow_run: Any, deployment: str) -> Any:

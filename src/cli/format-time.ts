@@ -22,6 +22,9 @@ export function formatTook(from: number | undefined, to: number | undefined, now
   return to === undefined ? `${formatDuration(Math.max(0, now - from))} …` : formatDuration(Math.max(0, to - from));
 }
 
+/** `1 file`, `2 files`, `0 files` */
+export const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
+
 /** At most `length` characters on one line. */
 export function oneLine(text: string, length = 80): string {
   const flat = text.replace(/\s+/g, ' ').trim();

@@ -9,7 +9,7 @@ Exit codes:
   0  done                       2  wrong arguments or configuration
   1  failed, or found problems  3  a part outside could not be reached
 
-Settings come from the environment (MILLRACE_NATS_URL, ...); see docs/cli.md.
+Settings come from the environment (MILLRACE_NATS_URL, ...); docs/protocol.md lists them.
 Examples:
   $ millrace runs list --status failed
   $ millrace runs show 7k2p
@@ -66,8 +66,7 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
     if (error.exitCode === 0) return; // help or version, as asked
     const path = commandPath(program, argv);
     const message = error.code === 'commander.help' ? `"${path}" needs a command` : error.message;
-    throw new MillraceError('MR_USAGE', message.replace(/^error: /, '').replace(/\n\(/, ' ('), {
-      hint: `see \`${path} --help\``,
-    });
+    const said = message.replace(/^error: /, '').replace(/^command-argument value/, 'value');
+    throw new MillraceError('MR_USAGE', said.replace(/\n\(/, ' ('), { hint: `see \`${path} --help\`` });
   }
 }

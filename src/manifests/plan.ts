@@ -108,7 +108,7 @@ export function driftOf(desired: Desired, live: Live): readonly Drift[] {
     if (streams.has(name) || !(name.startsWith('WF_') || isManaged(config))) continue;
     const note = name.startsWith('WF_')
       ? 'the runs of a workflow that no manifest describes; never deleted by apply'
-      : 'created from a manifest that is no longer there; never deleted by apply, it holds messages';
+      : 'a stream that no manifest describes; never deleted by apply, it holds messages';
     drift.push({ kind: 'stream', name, note });
   }
   for (const name of Object.keys(live.consumers)) {

@@ -28,7 +28,12 @@ async function data<T>(schema: z.ZodType<T>, ...args: readonly string[]): Promis
 }
 
 /** A letter as the engine writes it (docs/protocol.md). */
-async function letter(workflow: string, sequence: number, message: string | Uint8Array): Promise<void> {
+async function letter(
+  workflow: string,
+  sequence: number,
+  message: string | Uint8Array,
+  kind = 'trigger',
+): Promise<void> {
   const door = await nats.door();
   const h = headers();
   h.set('Millrace-Code', 'MR_NOT_JSON');
@@ -37,7 +42,8 @@ async function letter(workflow: string, sequence: number, message: string | Uint
   h.set('Millrace-Origin-Sequence', String(sequence));
   h.set('Millrace-Origin-Subject', 'quakes.reported');
   h.set('Source', 'usgs');
-  await door.js.publish(`dead.trigger.${workflow}.m${sequence}`, message, { headers: h });
+  if (kind === 'run') h.set('Millrace-Run', `m${sequence}`);
+  await door.js.publish(`dead.${kind}.${workflow}.m${sequence}`, message, { headers: h });
 }
 
 beforeAll(async () => {
@@ -95,6 +101,24 @@ describe('dead-letters', () => {
     expect(await cli('dead-letters', 'redeliver')).toMatchObject({ code: 2 });
     const rest = await data(schema, 'dead-letters', 'redeliver', '--all', '--workflow', 'alert');
     expect(rest.map(({ letter: seq }) => seq)).toEqual([1]);
+  });
+
+  test('show: of a long message the beginning, all of it with --json', async () => {
+    const rows = Array.from({ length: 100 }, (_, row) => row);
+    await letter('alert', 10, JSON.stringify(rows));
+    const { stdout, stderr } = await cli('dead-letters', 'show', '4');
+    expect(stdout).toContain('\n[\n  0,\n');
+    expect(stdout).toMatch(/\n {2}38,\n$/);
+    expect(stderr).toBe('62 lines more; --json prints all\n');
+    expect(await data(letterSchema, 'dead-letters', 'show', '4')).toMatchObject({ payload: rows });
+    await cli('dead-letters', 'redeliver', '4');
+  });
+
+  test('redeliver: of a run that is there, what goes on instead', async () => {
+    await letter('alert', 11, '{"mag":6}', 'run');
+    const { code, stdout, stderr } = await cli('dead-letters', 'redeliver', '5');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'letter 5 is message 4 of QUAKES on quakes.reported\n' });
+    expect(stderr).toContain('`millrace runs retry m11`');
   });
 
   test('purge: only when it is meant', async () => {

@@ -268,6 +268,12 @@ describe('runs retry, cancel, signal', () => {
     expect(await data(toldSchema, 'runs', 'retry', BROKEN)).toEqual({ ...retried, duplicate: true });
     await data(toldSchema, 'runs', 'signal', OPEN, 'go', '--payload', '{"by":"me"}');
     expect(await lastInput(OPEN)).toMatchObject({ kind: 'signal', name: 'go', payload: { by: 'me' } });
+    expect(await cli('runs', 'signal', OPEN, 'go')).toMatchObject({ code: 0, stderr: '' });
+    expect(await cli('runs', 'signal', OPEN, 'stop')).toMatchObject({
+      code: 0,
+      stdout: `signal stop sent to run ${OPEN}\n`,
+      stderr: 'no step of this run waits for "stop"; they wait for go\n',
+    });
     await data(toldSchema, 'runs', 'cancel', OPEN, '--reason', 'wrong day');
     expect(await lastInput(OPEN)).toMatchObject({ kind: 'cancel', reason: 'wrong day' });
   });

@@ -3,7 +3,7 @@ import { Argument, type Command, Option } from 'commander';
 import type { DeadLetterFilter, StoredDeadLetter } from '../../engine/index.ts';
 import { type DeadKind, type Json, MillraceError } from '../../kernel/index.ts';
 import type { CliContext } from '../context.ts';
-import { formatTime, oneLine } from '../format-time.ts';
+import { counted, formatTime, oneLine } from '../format-time.ts';
 import { jsonOption, wholeNumber, workflowOption } from '../options.ts';
 
 const KINDS = ['trigger', 'run', 'input', 'task', 'flow'] as const satisfies readonly DeadKind[];
@@ -13,6 +13,9 @@ interface FilterOptions {
   readonly workflow?: string;
   readonly run?: string;
 }
+
+/** Lines of a message that `show` prints: enough to know it again, less than a screen. */
+const SHOWN_LINES = 40;
 
 /** Whole ids only: a beginning could purge what was not meant. */
 const filterOf = ({ kind, workflow, run }: FilterOptions): DeadLetterFilter => ({ kind, workflow, runId: run });
@@ -76,7 +79,9 @@ async function show(ctx: CliContext, seq: number): Promise<void> {
     for (const [name, text] of facts) if (text !== '') out.line(`  ${out.c.dim(name.padEnd(9))} ${text}`);
     if (letter.atOrigin) return out.line('\nThe message was too large to be kept here; it is at its origin.');
     const [value] = Object.values(content) as Json[];
-    out.line(`\n${typeof value === 'string' ? value : JSON.stringify(value, null, 2)}`);
+    const lines = (typeof value === 'string' ? value : JSON.stringify(value, null, 2)).split('\n');
+    out.line(`\n${lines.slice(0, SHOWN_LINES).join('\n')}`);
+    if (lines.length > SHOWN_LINES) out.note(`${counted(lines.length - SHOWN_LINES, 'line')} more; --json prints all`);
   });
 }
 
@@ -97,10 +102,17 @@ async function redeliver(
   }
   const done: { letter: number; subject: string; stream: string; sequence: number }[] = [];
   for (const seq of chosen) {
+    const runId = ctx.out.json ? undefined : (await letters.get(seq))?.runId;
     const stored = await letters.redeliver(seq);
     done.push({ letter: seq, ...stored });
-    if (!ctx.out.json)
-      ctx.out.line(`letter ${seq} is message ${stored.sequence} of ${stored.stream} on ${stored.subject}`);
+    if (ctx.out.json) continue;
+    ctx.out.line(`letter ${seq} is message ${stored.sequence} of ${stored.stream} on ${stored.subject}`);
+    // docs/operations.md: what exists is not started again, and the letter is gone now.
+    if (runId !== undefined) {
+      ctx.out.note(
+        `  run ${runId} stays as it is: if its trigger has a key, only \`millrace runs retry ${runId}\` goes on`,
+      );
+    }
   }
   if (ctx.out.json) ctx.out.data(done);
   else if (done.length === 0) ctx.out.line('no dead letters');
@@ -113,7 +125,7 @@ async function purge(ctx: CliContext, options: FilterOptions & { readonly yes?: 
     });
   }
   const purged = await (await ctx.deadLetters()).purge(filterOf(options));
-  ctx.out.result({ purged }, () => ctx.out.line(`${purged} dead letter${purged === 1 ? '' : 's'} purged`));
+  ctx.out.result({ purged }, () => ctx.out.line(`${counted(purged, 'dead letter')} purged`));
 }
 
 const withFilter = (command: Command): Command =>

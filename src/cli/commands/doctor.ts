@@ -10,6 +10,7 @@ import { lookAtNats } from '../doctor/look.jetstream.ts';
 import { lookAtRedis } from '../doctor/look.redis.ts';
 import { EXIT } from '../format-error.ts';
 import { formatStatus } from '../format-status.ts';
+import { counted } from '../format-time.ts';
 import { jsonOption } from '../options.ts';
 
 interface NatsLook {
@@ -63,7 +64,7 @@ function print(ctx: CliContext, findings: readonly Finding[]): void {
     if (finding.todo !== undefined) out.line(`        ${c.dim('to do:')} ${finding.todo}`);
   }
   const count = (level: Level): number => findings.filter((finding) => finding.level === level).length;
-  out.line(`\n${count('ok')} ok, ${count('warn')} warnings, ${count('fail')} failures`);
+  out.line(`\n${count('ok')} ok, ${counted(count('warn'), 'warning')}, ${counted(count('fail'), 'failure')}`);
 }
 
 async function doctor(ctx: CliContext): Promise<void> {

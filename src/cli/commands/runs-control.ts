@@ -57,11 +57,18 @@ async function cancel(ctx: CliContext, text: string, options: ControlOptions): P
 
 async function signal(ctx: CliContext, text: string, name: string, options: ControlOptions): Promise<void> {
   const payload = options.payload === undefined ? null : (await readJson(ctx, options.payload, 'payload')).value;
-  const { run } = await runThat(ctx, text, options.workflow, (state) =>
-    isEnded(state) ? { message: `is ${state.status} already`, hint: 'an ended run takes no signals' } : undefined,
+  const { run, state } = await runThat(ctx, text, options.workflow, (current) =>
+    isEnded(current) ? { message: `is ${current.status} already`, hint: 'an ended run takes no signals' } : undefined,
   );
   const body: InputBody = { v: 1, kind: 'signal', name, payload, by: ctx.by };
   await tell(ctx, run, body, `signal:${ctx.newId()}`, `signal ${name} sent to run ${run.runId}`);
+  if (ctx.out.json || state.digest === undefined) return;
+  const definition = await (await ctx.definitions()).byDigest(run.workflow, state.digest);
+  const wanted = (definition?.steps ?? []).flatMap(({ action }) => (action.kind === 'signal' ? [action.name] : []));
+  if (definition === undefined || wanted.includes(name)) return;
+  ctx.out.note(
+    `no step of this run waits for "${name}"${wanted.length === 0 ? '' : `; they wait for ${wanted.join(', ')}`}`,
+  );
 }
 
 const RUN = ['<run>', 'id of the run; its beginning is enough while it is unique'] as const;

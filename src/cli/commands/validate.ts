@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { checkManifests, isAcceptable, readManifests } from '../../manifests/index.ts';
 import type { CliContext } from '../context.ts';
+import { counted } from '../format-time.ts';
 import { pathsOf, reportProblems } from '../manifest-options.ts';
 
 export function register(program: Command, ctx: CliContext): void {
@@ -17,8 +18,8 @@ export function register(program: Command, ctx: CliContext): void {
       reportProblems(ctx, problems, sources);
       const ok = isAcceptable(problems);
       ctx.out.result({ ok, files: sources.length, documents, problems }, () => {
-        if (ok)
-          ctx.out.line(`${sources.length} files: ${streams.length} streams, ${definitions.length} workflows, all good`);
+        const found = [counted(streams.length, 'stream'), counted(definitions.length, 'workflow')];
+        if (ok) ctx.out.line(`${counted(sources.length, 'file')}: ${found.join(', ')}, all good`);
       });
     });
 }

@@ -1,19 +1,9 @@
 /** Prefect's payloads, only the fields that are used, everything else let through: their API may grow as it likes. */
 import { z } from 'zod';
+import { flowStateSchema } from '../../engine/index.ts';
 
-const STATE_TYPES = [
-  'SCHEDULED',
-  'PENDING',
-  'RUNNING',
-  'COMPLETED',
-  'FAILED',
-  'CANCELLED',
-  'CRASHED',
-  'PAUSED',
-  'CANCELLING',
-] as const;
-
-export const stateTypeSchema = z.enum(STATE_TYPES);
+/** The engine's own list: a report that passes here is one that a run can take as an input. */
+export const stateTypeSchema = flowStateSchema.shape.type;
 /** Type of a state; its name is free text (`Late`, `AwaitingRetry`), the type is what counts. */
 export type StateType = z.infer<typeof stateTypeSchema>;
 

@@ -1,8 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -11,33 +9,29 @@ import type { GoPin } from '../../../ops/provision/pins.ts';
 import { archiveName } from '../../../ops/provision/release.ts';
 import { provisionRedis } from '../../../ops/provision/system.ts';
 import { type Part, type Progress, SILENT } from '../../../ops/provision/types.ts';
+import { type FileServer, startFileServer } from '../../kit/file-server.ts';
 
 /** The ways a program can come, tried in order: PATH, cache, release archive, Go build, and the sentence when none is left. */
 
 let dir: string;
-let server: Server;
+let server: FileServer;
 let base: string;
+let files: FileServer['files'];
 let built: number;
-const files = new Map<string, Buffer>();
 const PATH = process.env['PATH'] ?? '';
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'millrace-order-'));
   process.env['MILLRACE_CACHE'] = join(dir, 'cache');
   built = 0;
-  files.clear();
-  server = createServer((request, response) => {
-    const body = files.get((request.url ?? '').slice(1));
-    response.writeHead(body === undefined ? 404 : 200).end(body);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  server = await startFileServer();
+  ({ base, files } = server);
 });
 
 afterEach(async () => {
   process.env['PATH'] = PATH;
   delete process.env['MILLRACE_CACHE'];
-  await new Promise((resolve) => server.close(resolve));
+  await server.close();
   rmSync(dir, { recursive: true, force: true });
 });
 

@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -11,26 +9,22 @@ import { withLock } from '../../../ops/lib/lock.ts';
 import { installAtomically } from '../../../ops/provision/cache.ts';
 import { PINS } from '../../../ops/provision/pins.ts';
 import { archiveName } from '../../../ops/provision/release.ts';
+import { type FileServer, startFileServer } from '../../kit/file-server.ts';
 
 let dir: string;
-let server: Server;
+let server: FileServer;
 let base: string;
-const files = new Map<string, string>();
+let files: FileServer['files'];
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'millrace-ops-'));
-  files.clear();
-  server = createServer((request, response) => {
-    const body = files.get((request.url ?? '').slice(1));
-    response.writeHead(body === undefined ? 404 : 200).end(body);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  server = await startFileServer();
+  ({ base, files } = server);
 });
 
 afterEach(async () => {
   delete process.env['MILLRACE_CACHE'];
-  await new Promise((resolve) => server.close(resolve));
+  await server.close();
   rmSync(dir, { recursive: true, force: true });
 });
 

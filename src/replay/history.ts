@@ -70,6 +70,10 @@ export function transitionText(t: Transition, at: number): string {
       return `signal ${t.name} received${t.by === undefined ? '' : ` from ${t.by}`}`;
     case 'SignalConsumed':
       return `signal ${t.name} taken by ${t.step}`;
+    case 'RunClaimed':
+      return `taken over by ${t.worker}`;
+    case 'RunSuspended':
+      return 'waits; nothing of it executes';
     case 'RunCompleted':
       return 'run completed';
     case 'RunFailed':

@@ -57,6 +57,11 @@ export interface Definition {
   readonly timeoutMs?: number;
   /** Whether the message that started a failed run is kept as a dead letter. */
   readonly deadLetter: boolean;
+  /**
+   * Durable functions: the workflow is code in a worker process. It has no steps here, and controllers leave its inputs to
+   * the workers that have the code; triggers start its runs as those of any other.
+   */
+  readonly code?: boolean;
   readonly steps: readonly StepDefinition[];
   readonly triggers: readonly TriggerDefinition[];
 }

@@ -79,7 +79,12 @@ export function evolve(state: RunState, t: Transition, at: number): RunState {
         startedAt: at,
         ...(t.source === undefined ? {} : { source: t.source }),
         ...(t.by === undefined ? {} : { by: t.by }),
+        ...(t.worker === undefined ? {} : { worker: t.worker }),
       };
+    case 'RunClaimed':
+      return { ...state, worker: t.worker, suspended: false };
+    case 'RunSuspended':
+      return { ...state, suspended: true };
     case 'TimerSet':
       return { ...state, timers: { ...state.timers, [t.timer]: t.at } };
     case 'TimerFired':
@@ -93,7 +98,7 @@ export function evolve(state: RunState, t: Transition, at: number): RunState {
     case 'SleepStarted':
       return withStep(state, t.step, { status: 'waiting', attempt: t.attempt, scheduledAt: at, startedAt: at });
     case 'RunCompleted':
-      return { ...state, status: 'completed', endedAt: at };
+      return { ...state, status: 'completed', endedAt: at, ...(t.output === undefined ? {} : { output: t.output }) };
     case 'RunFailed':
       return {
         ...state,

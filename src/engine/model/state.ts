@@ -60,6 +60,12 @@ export interface RunState {
   readonly error?: Failure;
   readonly failedStep?: string;
   readonly reason?: string;
+  /** What a durable function returned. */
+  readonly output?: Json;
+  /** Durable functions: the worker that executes the run, or did last. */
+  readonly worker?: string;
+  /** Durable functions: true while nothing of the run executes anywhere. */
+  readonly suspended?: boolean;
   /** How often the run was retried by hand. */
   readonly retries: number;
   readonly steps: Readonly<Record<string, StepState>>;

@@ -13,7 +13,13 @@ export type Transition =
       readonly source?: Source;
       readonly trace: TraceContext;
       readonly by?: string;
+      /** Durable functions: the worker that executes the run. */
+      readonly worker?: string;
     }
+  /** Durable functions: another worker executes the run from here on; its former one must let go of it. */
+  | { readonly type: 'RunClaimed'; readonly worker: string }
+  /** Durable functions: nothing of the run executes anywhere; its next input wakes it. */
+  | { readonly type: 'RunSuspended' }
   | { readonly type: 'StepScheduled'; readonly step: string; readonly attempt: number; readonly input: Json }
   | { readonly type: 'StepStarted'; readonly step: string; readonly attempt: number; readonly worker: string }
   | {
@@ -43,7 +49,8 @@ export type Transition =
   | { readonly type: 'SignalAwaited'; readonly step: string; readonly attempt: number; readonly name: string }
   | { readonly type: 'SignalReceived'; readonly name: string; readonly payload: Json; readonly by?: string }
   | { readonly type: 'SignalConsumed'; readonly name: string; readonly step: string }
-  | { readonly type: 'RunCompleted' }
+  /** `output`: what a durable function returned; declared workflows have the outputs of their steps instead. */
+  | { readonly type: 'RunCompleted'; readonly output?: Json }
   | { readonly type: 'RunFailed'; readonly error: Failure; readonly step?: string }
   | { readonly type: 'RunCancelled'; readonly reason: string; readonly by?: string }
   | { readonly type: 'RunRetried'; readonly steps: readonly string[]; readonly by?: string };

@@ -8,7 +8,7 @@
  *   P5 actions are in an order in which each finds what it needs: streams, consumers, bucket, definitions, removals.
  */
 import type { ConsumerAsset, Definition, StreamAsset } from '../engine/index.ts';
-import { DEFINITIONS_BUCKET, type Json, type JsonObject } from '../kernel/index.ts';
+import { DEFINITIONS_BUCKET, type Json, type JsonObject, triggerConsumer, workflowStream } from '../kernel/index.ts';
 import { diffJson, type FieldChange, same } from './diff.ts';
 import { CONSUMER_FIELDS, type Desired, fieldOf, fingerprintOf, type Live, STREAM_FIELDS } from './live.ts';
 import { MANAGED } from './normalize.ts';
@@ -98,14 +98,27 @@ function isManaged(config: JsonObject): boolean {
   return metadata !== null && Object.hasOwn(asJson(Object(metadata)), MANAGED);
 }
 
+/** Streams, consumers and definitions of durable functions: the workers that have their code put them there. */
+function functionsOf(live: Live): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const definition of Object.values(live.definitions)) {
+    if (definition?.code !== true) continue;
+    const { name, triggers } = definition;
+    names.add(name).add(workflowStream(name));
+    for (const trigger of triggers) names.add(`${trigger.stream}/${triggerConsumer(name, trigger.name)}`);
+  }
+  return names;
+}
+
 /** What exists of ours although no manifest asks for it. */
 export function driftOf(desired: Desired, live: Live): readonly Drift[] {
   const streams = new Set(desired.streams.map((stream) => stream.name));
   const consumers = new Set(desired.consumers.map(consumerName));
   const workflows = new Set(desired.definitions.map((definition) => definition.name));
+  const functions = functionsOf(live);
   const drift: Drift[] = [];
   for (const [name, config] of Object.entries(live.streams)) {
-    if (streams.has(name) || !(name.startsWith('WF_') || isManaged(config))) continue;
+    if (streams.has(name) || functions.has(name) || !(name.startsWith('WF_') || isManaged(config))) continue;
     const note = name.startsWith('WF_')
       ? 'the runs of a workflow that no manifest describes; never deleted by apply'
       : 'a stream that no manifest describes; never deleted by apply, it holds messages';
@@ -113,11 +126,11 @@ export function driftOf(desired: Desired, live: Live): readonly Drift[] {
   }
   for (const name of Object.keys(live.consumers)) {
     const [stream = '', consumer = ''] = name.split('/');
-    if (consumers.has(name) || !(streams.has(stream) || consumer.startsWith('TRIG_'))) continue;
+    if (consumers.has(name) || functions.has(name) || !(streams.has(stream) || consumer.startsWith('TRIG_'))) continue;
     drift.push({ kind: 'consumer', name, note: 'a trigger that no manifest describes; apply --prune deletes it' });
   }
   for (const name of Object.keys(live.definitions)) {
-    if (workflows.has(name)) continue;
+    if (workflows.has(name) || functions.has(name)) continue;
     drift.push({
       kind: 'definition',
       name,

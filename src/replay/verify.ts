@@ -7,7 +7,8 @@
  *   R2 `decide` gives the same transitions, in the same order, with the same content;
  *   R3 `evolve` leads from there to the same state;
  *   R4 an input between two causes, which left no entry, would leave none today either.
- * Inputs after the last cause are not judged: they may be waiting for a controller.
+ * Inputs after the last cause are not judged: they may be waiting for a controller. Nor is a durable function: what its log
+ * says was decided by its code, which is not here.
  */
 import {
   type Definition,
@@ -50,6 +51,8 @@ export interface Verification extends RunRef {
   readonly inputs: number;
   /** Inputs after the last cause: not judged. */
   readonly waiting: number;
+  /** The run is a durable function's: only a worker that has its code can replay it, so nothing was judged. */
+  readonly code?: true;
   readonly divergence?: Divergence;
 }
 
@@ -223,6 +226,10 @@ function divergenceOf(found: Found, at: Pick<StoredEntry, 'seq' | 'cause' | 'at'
 
 /** Replays one run; never throws for what it finds. */
 export function verifyRun(recording: Recording, read: ReadInput, find: FindDefinition): Verification {
+  for (const digest of digestsOf(recording, read)) {
+    if (find(digest)?.code !== true) continue;
+    return { ...recording.run, identical: true, code: true, entries: 0, transitions: 0, inputs: 0, waiting: 0 };
+  }
   return new Walk(recording, read, find).run();
 }
 

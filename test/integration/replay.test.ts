@@ -47,6 +47,7 @@ const verification = z.object({
 const totals = z.object({
   runs: z.number(),
   identical: z.number(),
+  functions: z.number(),
   entries: z.number(),
   transitions: z.number(),
   inputs: z.number(),
@@ -87,6 +88,7 @@ describe('replay', () => {
     expect(totals.parse(JSON.parse(stdout))).toEqual({
       runs: RUNS,
       identical: RUNS,
+      functions: 0,
       entries: 4 * RUNS,
       transitions: 7 * RUNS,
       inputs: 5 * RUNS,

@@ -65,6 +65,7 @@ async function one(ctx: CliContext, run: RunRef): Promise<void> {
   const found = await verify(ctx, run);
   out.result(found, () => {
     if (found.divergence !== undefined) return printDivergence(run, found.divergence, out);
+    if (found.code === true) return out.line(`run ${run.runId} is of a durable function: it is replayed by its code`);
     const waiting = found.waiting === 0 ? '' : `; ${found.waiting} later inputs not judged`;
     out.line(
       `${out.c.green('replayed')} ${found.entries} entries (${found.transitions} transitions, ${found.inputs} inputs), identical${waiting}`,
@@ -100,9 +101,11 @@ async function all(ctx: CliContext, workflow: string | undefined): Promise<void>
   const results = await verifyAll(ctx, runs);
   const diverged = results.filter(({ identical }) => !identical);
   const sum = (pick: (found: Verification) => number): number => results.reduce((total, one) => total + pick(one), 0);
+  const functions = results.filter(({ code }) => code === true).length;
   const totals = {
     runs: results.length,
-    identical: results.length - diverged.length,
+    identical: results.length - diverged.length - functions,
+    functions,
     entries: sum((found) => found.entries),
     transitions: sum((found) => found.transitions),
     inputs: sum((found) => found.inputs),
@@ -113,7 +116,8 @@ async function all(ctx: CliContext, workflow: string | undefined): Promise<void>
     }
     if (diverged.length > SHOWN) out.line(`and ${diverged.length - SHOWN} more; --json has them all`);
     const verdict = diverged.length === 0 ? out.c.green('identical') : out.c.red(`${diverged.length} runs diverged`);
-    out.line(`replayed ${totals.entries} entries of ${totals.runs} runs, ${verdict}`);
+    out.line(`replayed ${totals.entries} entries of ${totals.runs - functions} runs, ${verdict}`);
+    if (functions > 0) out.line(`${functions} runs of durable functions are replayed by their code, not here`);
   });
   const [first] = diverged;
   if (first?.divergence !== undefined) throw divergedError(first, first.divergence);
@@ -160,7 +164,8 @@ export function register(program: Command, ctx: CliContext): void {
       'after',
       `
 Each recorded input is decided again by this version of Millrace; the transitions must come out the same, to the
-letter. Nothing is written. Exit code 1 and MR_REPLAY_DIVERGED when they do not.
+letter. Nothing is written. Exit code 1 and MR_REPLAY_DIVERGED when they do not. Runs of durable functions are passed
+over: their own code replays them.
 Examples:
   $ millrace replay 7k2p
   $ millrace replay --all --workflow delay-report

@@ -55,7 +55,8 @@ export async function startController(options: ControllerServiceOptions): Promis
 
 interface Running {
   readonly definition: Definition;
-  readonly inputs: Consumption;
+  /** None for a durable function: its inputs belong to the workers that have its code. */
+  readonly inputs: Consumption | undefined;
   readonly triggers: readonly DurableConsumption[];
 }
 
@@ -107,14 +108,8 @@ class Service implements ControllerService {
     const { name, triggers, digest } = definition;
     const before = this.#workflows.get(name);
     if (before !== undefined) await Promise.all(before.triggers.map((trigger) => trigger.stop()));
-    const { maxInFlight, door, telemetry } = this.#options;
-    const inputs =
-      before?.inputs ??
-      (await this.#journal.consume(
-        name,
-        (delivery) => this.#controller.handle(delivery),
-        maxInFlight === undefined ? {} : { maxInFlight },
-      ));
+    const { door, telemetry } = this.#options;
+    const inputs = await this.#inputsOf(definition, before?.inputs);
     const ports = { door, journal: this.#journal, outbox: this.#outbox, clock: this.#clock, telemetry };
     this.#workflows.set(name, {
       definition,
@@ -122,6 +117,17 @@ class Service implements ControllerService {
       triggers: triggers.map((trigger) => consumeTrigger(ports, definition, trigger)),
     });
     telemetry.log.info({ workflow: name, digest, triggers: triggers.length }, 'workflow followed');
+  }
+
+  async #inputsOf({ name, code }: Definition, running: Consumption | undefined): Promise<Consumption | undefined> {
+    if (code === true) {
+      await running?.stop();
+      return undefined;
+    }
+    if (running !== undefined) return running;
+    const { maxInFlight } = this.#options;
+    const options = maxInFlight === undefined ? {} : { maxInFlight };
+    return this.#journal.consume(name, (delivery) => this.#controller.handle(delivery), options);
   }
 
   /** A workflow that was taken away starts nothing new; runs that are open go on to their end. */
@@ -140,7 +146,7 @@ class Service implements ControllerService {
       ...running.flatMap(({ triggers }) => triggers.map((trigger) => trigger.stop())),
       ...this.#shared.map(({ consumption }) => consumption.stop()),
     ]);
-    await Promise.all(running.map(({ inputs }) => inputs.stop()));
+    await Promise.all(running.map(({ inputs }) => inputs?.stop()));
     this.#outbox.close();
     this.#journal.close();
   }
@@ -149,7 +155,7 @@ class Service implements ControllerService {
     const { door } = this.#options;
     const checks: Check[] = [await natsCheck(door)];
     for (const [name, { inputs, triggers }] of this.#workflows) {
-      const bound = [inputs, ...triggers].every((consumption) => consumption.bound !== false);
+      const bound = [inputs, ...triggers].every((consumption) => consumption?.bound !== false);
       const detail = bound ? 'its consumers are bound' : 'a consumer of it cannot be had; run `millrace apply`';
       checks.push({ name: `workflow ${name}`, ok: bound, detail });
     }

@@ -257,6 +257,18 @@ describe('P4 what is live but in no manifest', () => {
     ]);
   });
 
+  test('a durable function is of its workers: neither told nor pruned', () => {
+    const live = applied(state);
+    const found = live.definitions['w'];
+    const code = {
+      ...live,
+      definitions: { w: found === undefined || found === null ? null : { ...found, code: true } },
+    };
+    const plan = planChanges(none, code, { prune: true });
+    expect(plan.drift.map(({ kind, name }) => `${kind} ${name}`)).toEqual(['stream S']);
+    expect(plan.actions).toEqual([]);
+  });
+
   test('streams and consumers of others are none of our business', () => {
     const live = applied(state);
     const streams = { ...live.streams, THEIRS: { subjects: ['x'], metadata: { a: 'b' } } };

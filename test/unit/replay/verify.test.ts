@@ -46,6 +46,21 @@ describe('a journal that this code wrote', () => {
     expect(verify(recorded)).toMatchObject({ identical: true, entries: 4 });
   });
 
+  test('a durable function is not judged: its code replays it', () => {
+    const recorded = record([start(), succeeded('load')]);
+    const code = { ...flow, code: true };
+    expect(verifyRun(recorded, readInputBody, () => code)).toEqual({
+      workflow: 'flow',
+      runId: 'r1',
+      identical: true,
+      code: true,
+      entries: 0,
+      transitions: 0,
+      inputs: 0,
+      waiting: 0,
+    });
+  });
+
   test('an empty log is no divergence', () => {
     expect(verify(record([]))).toMatchObject({ identical: true, entries: 0, inputs: 0 });
   });

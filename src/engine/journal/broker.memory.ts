@@ -271,6 +271,7 @@ export class MemoryBroker {
     return {
       ack: () => settle(done),
       term: () => settle(done),
+      working: () => undefined, // an ack wait passes only when a test says so
       nak: (delayMs = 0) =>
         settle(() => {
           open.out = false;

@@ -260,6 +260,7 @@ function deliveryOf(msg: JsMsg, contiguous: boolean, chain: DeliveryChain): Inpu
     ack: () => msg.ack(),
     nak: (delayMs) => msg.nak(delayMs),
     term: (reason) => msg.term(reason),
+    working: () => msg.working(),
   };
 }
 

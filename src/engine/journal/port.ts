@@ -41,6 +41,8 @@ export interface InputDelivery extends StoredInput {
   ack(): void;
   nak(delayMs?: number): void;
   term(reason: string): void;
+  /** Keeps hold of the input: the server waits for another ack wait before it delivers it again. */
+  working(): void;
 }
 
 /** A running consumption. */

@@ -80,6 +80,7 @@ export function evolve(state: RunState, t: Transition, at: number): RunState {
         ...(t.source === undefined ? {} : { source: t.source }),
         ...(t.by === undefined ? {} : { by: t.by }),
         ...(t.worker === undefined ? {} : { worker: t.worker }),
+        ...(t.notify === undefined ? {} : { notify: t.notify }),
       };
     case 'RunClaimed':
       return { ...state, worker: t.worker, suspended: false };

@@ -91,6 +91,8 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     source: sourceSchema.optional(),
     trace: traceSchema.optional(),
     by: z.string().optional(),
+    /** Durable functions: the inbox where whoever started the run waits for its end. */
+    notify: z.string().startsWith('_INBOX.').optional(),
   }),
   z.object({ v: z.literal(1), kind: z.literal('task.started'), ...attempt, worker: z.string() }),
   z.object({ v: z.literal(1), kind: z.literal('task.succeeded'), ...attempt, output: json }),

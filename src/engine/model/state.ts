@@ -66,6 +66,8 @@ export interface RunState {
   readonly worker?: string;
   /** Durable functions: true while nothing of the run executes anywhere. */
   readonly suspended?: boolean;
+  /** Durable functions: the inbox where whoever started the run waits for its end. */
+  readonly notify?: string;
   /** How often the run was retried by hand. */
   readonly retries: number;
   readonly steps: Readonly<Record<string, StepState>>;

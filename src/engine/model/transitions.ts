@@ -15,6 +15,8 @@ export type Transition =
       readonly by?: string;
       /** Durable functions: the worker that executes the run. */
       readonly worker?: string;
+      /** Durable functions: the inbox where whoever started the run waits for its end. */
+      readonly notify?: string;
     }
   /** Durable functions: another worker executes the run from here on; its former one must let go of it. */
   | { readonly type: 'RunClaimed'; readonly worker: string }

@@ -72,7 +72,7 @@ async function round(door: NatsDoor, scale: number): Promise<Figures> {
 export const appendBenchmark: ServerBenchmark = {
   name: 'append',
   what: 'journal appends with expected sequence, beside plain js.publish',
-  pure: false,
+  kind: 'server',
   rows: IN_FLIGHT.flatMap((n) => [
     { key: `plain${n}`, label: `js.publish/s, ${n} in flight`, digits: 0 },
     { key: `append${n}`, label: `journal.append/s, ${n} in flight`, digits: 0 },

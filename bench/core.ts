@@ -99,7 +99,7 @@ async function round(scale: number): Promise<Figures> {
 export const coreBenchmark: PureBenchmark = {
   name: 'core',
   what: 'decide, evolve and react, beside JSON.parse of the inputs and JSON.stringify of the entries',
-  pure: true,
+  kind: 'pure',
   rows: [
     { key: 'json', label: 'JSON of a run of three steps, runs/s', digits: 0 },
     { key: 'core', label: 'decide + evolve + react, runs/s', digits: 0 },

@@ -158,7 +158,7 @@ async function round(door: NatsDoor, scale: number): Promise<Figures> {
 export const engineBenchmark: ServerBenchmark = {
   name: 'engine',
   what: `runs of ${STEPS} worker steps, beside as many bare publishes as such a run stores`,
-  pure: false,
+  kind: 'server',
   rows: [
     { key: 'messages', label: 'messages stored per run', digits: 1 },
     { key: 'floorRate', label: `floor: publishes/s, ${AT_ONCE} in flight`, digits: 0 },

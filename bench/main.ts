@@ -9,9 +9,10 @@ import { parseArgs } from 'node:util';
 import { startNats } from '../ops/stack/index.ts';
 import { connectNats } from '../src/drivers/index.ts';
 import { appendBenchmark } from './append.ts';
-import type { PureBenchmark, ServerBenchmark } from './benchmark.ts';
+import type { PureBenchmark, ServerBenchmark, Sync } from './benchmark.ts';
 import { coreBenchmark } from './core.ts';
 import { engineBenchmark } from './engine.ts';
+import { openProbe } from './probe.ts';
 import { type Figures, formatSummary, spread, summarize } from './summary.ts';
 import { workerBenchmark } from './worker.ts';
 
@@ -21,17 +22,16 @@ const BENCHMARKS: readonly (PureBenchmark | ServerBenchmark)[] = [
   coreBenchmark,
   workerBenchmark,
 ];
-const SYNCS = ['always', 'default'] as const;
-type Sync = (typeof SYNCS)[number];
+const SYNCS: readonly Sync[] = ['always', 'lazy'];
 const QUICK = 0.1;
 
-const HELP = `usage: node --import tsx bench/main.ts [name…] [--quick] [--json] [--rounds N] [--sync always|default]
+const HELP = `usage: node --import tsx bench/main.ts [name…] [--quick] [--json] [--rounds N] [--sync always|lazy]
 
 Benchmarks (all of them when none is named):
 ${BENCHMARKS.map(({ name, what }) => `  ${name.padEnd(11)} ${what}`).join('\n')}
 
   --rounds N  rounds (default 5); each has a server of its own per benchmark and sync setting
-  --sync S    one sync_interval only: always (our default), or default (the server's, two minutes)
+  --sync S    one sync_interval only: always (our default), or lazy (the server's own, two minutes)
   --quick     a tenth of the work and one round: to see that it works, not to quote
   --json      every round and the summary as one JSON document on stdout
   --help      this text
@@ -53,7 +53,11 @@ async function onServer(benchmark: ServerBenchmark, sync: Sync, scale: number): 
     try {
       const door = await connectNats({ url: nats.url, name: 'bench' });
       try {
-        return await benchmark.round(door, scale);
+        return await benchmark.round(
+          door,
+          scale,
+          openProbe(() => [nats.pid]),
+        );
       } finally {
         await door.close();
       }
@@ -94,7 +98,9 @@ async function run({ series, rounds, quick, json }: Wanted): Promise<void> {
         `round ${n} of ${rounds}: ${benchmark.name}${sync === undefined ? '' : `, sync ${sync}`}, load ${load.toFixed(1)}`,
       );
       const scale = quick ? QUICK : 1;
-      one.rounds.push(await (benchmark.pure ? benchmark.round(scale) : onServer(benchmark, sync ?? 'always', scale)));
+      one.rounds.push(
+        await (benchmark.kind === 'pure' ? benchmark.round(scale) : onServer(benchmark, sync ?? 'always', scale)),
+      );
       process.stderr.write(`, ${((performance.now() - begun) / 1_000).toFixed(1)} s\n`);
     }
   }
@@ -146,7 +152,7 @@ function parse(args: readonly string[]): Wanted | 'help' | { readonly wrong: str
   if (syncs.length === 0) return { wrong: `--sync takes ${SYNCS.join(' or ')}, not ${values.sync}` };
   const chosen = BENCHMARKS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   const series = chosen.flatMap((benchmark): Series[] =>
-    benchmark.pure
+    benchmark.kind === 'pure'
       ? [{ benchmark, sync: undefined, rounds: [] }]
       : syncs.map((sync) => ({ benchmark, sync, rounds: [] })),
   );

@@ -132,7 +132,7 @@ async function round(door: NatsDoor, scale: number): Promise<Figures> {
 export const workerBenchmark: ServerBenchmark = {
   name: 'worker',
   what: 'tasks through the worker SDK, beside consume, publish, publish, ack by hand',
-  pure: false,
+  kind: 'server',
   rows: [
     { key: 'raw', label: `by hand, tasks/s, ${AT_ONCE} in flight`, digits: 0 },
     { key: 'sdk', label: `worker SDK, tasks/s, ${AT_ONCE} in flight`, digits: 0 },

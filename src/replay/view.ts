@@ -62,7 +62,7 @@ function changeOf(t: StepTransition, at: number): Change {
     case 'SignalAwaited':
       return { status: 'waiting', scheduledAt: at, startedAt: at };
     case 'StepStarted':
-      return { status: 'running', startedAt: at, worker: t.worker };
+      return { status: 'running', startedAt: t.startedAt ?? at, worker: t.worker };
     case 'FlowStateChanged':
       return { flowRunId: t.flowRunId, flowState: t.state };
     case 'StepRetryScheduled':

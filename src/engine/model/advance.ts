@@ -16,8 +16,11 @@ import { isDone, isOut, stepOf } from './state.ts';
 
 function variables(draft: Draft): Record<string, Json> {
   const { state } = draft;
-  const completed = Object.values(state.steps).filter((step) => step.status === 'completed');
-  const steps = Object.fromEntries(completed.map((step) => [step.name, step.output ?? null]));
+  const completed: [string, Json][] = [];
+  for (const step of Object.values(state.steps)) {
+    if (step.status === 'completed') completed.push([step.name, step.output ?? null]);
+  }
+  const steps = Object.fromEntries(completed);
   const startedAt = state.startedAt ?? draft.at;
   return { payload: state.payload, steps, run: { id: state.runId, workflow: state.workflow, startedAt } };
 }
@@ -82,45 +85,47 @@ export function giveSignal(draft: Draft, step: StepDefinition): void {
   draft.emit({ type: 'StepCompleted', step: step.name, attempt: waiting.attempt, output });
 }
 
-/** Looks at one pending step; true when something happened. */
-function consider(draft: Draft, step: StepDefinition): boolean {
+/** Looks at one pending step. */
+function consider(draft: Draft, step: StepDefinition): void {
   const needs = step.needs.map((name) => stepOf(draft.state, name));
-  if (!needs.every(isDone)) return false;
+  if (!needs.every(isDone)) return;
   const skipped = needs.find((need) => need.status === 'skipped');
   if (skipped !== undefined) {
-    draft.emit({ type: 'StepSkipped', step: step.name, reason: `needs "${skipped.name}", which was skipped` });
-    return true;
+    return draft.emit({ type: 'StepSkipped', step: step.name, reason: `needs "${skipped.name}", which was skipped` });
   }
   try {
     if (step.when !== undefined) {
       const go = evaluateCondition(compileExpression(step.when, STEP_VARIABLES), variables(draft));
       if (!go) {
-        draft.emit({ type: 'StepSkipped', step: step.name, reason: `when: ${step.when}` });
-        return true;
+        return draft.emit({ type: 'StepSkipped', step: step.name, reason: `when: ${step.when}` });
       }
     }
     begin(draft, step);
   } catch (error) {
     failStep(draft, step, stepOf(draft.state, step.name).attempt + 1, expressionFailure(error));
   }
-  return true;
 }
 
 /** Schedules, skips and completes until nothing changes any more. */
 export function advance(draft: Draft): void {
-  let moved = true;
-  while (moved && draft.state.status === 'running') {
-    moved = false;
-    for (const step of draft.definition.steps) {
-      if (draft.state.status !== 'running') return;
-      if (stepOf(draft.state, step.name).status === 'pending' && consider(draft, step)) moved = true;
-    }
+  const { steps } = draft.definition;
+  while (draft.state.status === 'running') {
+    const place = draft.ready.take();
+    if (place === undefined) return complete(draft);
+    const step = steps[place];
+    if (step !== undefined && stepOf(draft.state, step.name).status === 'pending') consider(draft, step);
   }
-  if (draft.state.status !== 'running') return;
-  if (draft.definition.steps.every((step) => isDone(stepOf(draft.state, step.name)))) {
-    cancelTimers(draft);
-    draft.emit({ type: 'RunCompleted' });
+}
+
+/** The run is over when every step is; looked at from the end, where the last ones are. */
+function complete(draft: Draft): void {
+  const { steps } = draft.definition;
+  for (let place = steps.length - 1; place >= 0; place--) {
+    const step = steps[place];
+    if (step !== undefined && !isDone(stepOf(draft.state, step.name))) return;
   }
+  cancelTimers(draft);
+  draft.emit({ type: 'RunCompleted' });
 }
 
 function cancelTimers(draft: Draft): void {

@@ -21,7 +21,8 @@ import {
   giveSignal,
   retryAttempt,
 } from './advance.ts';
-import { type Definition, findStep, type StepDefinition } from './definition.ts';
+import type { Definition, StepDefinition } from './definition.ts';
+import { findStep } from './definition-index.ts';
 import { Draft } from './draft.ts';
 import { type Failure, type Input, type InputBody, TERMINAL_FLOW_STATES, type TraceContext } from './inputs.ts';
 import { type FlowBinding, isOut, type RunState, stepOf } from './state.ts';
@@ -74,6 +75,18 @@ function begun(draft: Draft, step: StepDefinition, attempt: number, worker: stri
   if (stepOf(draft.state, step.name).status === 'scheduled') {
     draft.emit({ type: 'StepStarted', step: step.name, attempt, worker });
   }
+}
+
+/**
+ * A short attempt is reported once, by its result: the result says who worked and since when. That time is the worker's
+ * clock, so it is taken only as far as the journal's times allow.
+ */
+function begunBefore(draft: Draft, step: StepDefinition, body: Body<'task.succeeded' | 'task.failed'>): void {
+  const { worker, startedAt = draft.at, attempt } = body;
+  const { status, scheduledAt = draft.at } = stepOf(draft.state, step.name);
+  if (worker === undefined || status !== 'scheduled') return;
+  const began = Math.min(Math.max(startedAt, scheduledAt), draft.at);
+  draft.emit({ type: 'StepStarted', step: step.name, attempt, worker, startedAt: began });
 }
 
 function flowFailure(body: Body<'flow'>): Failure {
@@ -134,7 +147,7 @@ function signal(draft: Draft, body: Body<'signal'>): void {
   const by = body.by === undefined ? {} : { by: body.by };
   draft.emit({ type: 'SignalReceived', name: body.name, payload: body.payload, ...by });
   if (draft.state.status !== 'running') return;
-  for (const step of draft.definition.steps) giveSignal(draft, step);
+  for (const step of draft.index.signals) giveSignal(draft, step);
   advance(draft);
 }
 
@@ -200,13 +213,16 @@ function apply(draft: Draft, body: InputBody): void {
     case 'task.succeeded': {
       const step = out(draft, body, ['worker']);
       if (step === undefined) return;
+      begunBefore(draft, step, body);
       completeAttempt(draft, step, body.output);
       return advance(draft);
     }
     case 'task.failed': {
       // A dispatch that no flow host would take is given up in the same words as a task.
       const step = out(draft, body, ['worker', 'prefect']);
-      return step === undefined ? undefined : failAttempt(draft, step, body.error);
+      if (step === undefined) return;
+      begunBefore(draft, step, body);
+      return failAttempt(draft, step, body.error);
     }
     case 'flow':
       return flow(draft, body);
@@ -223,14 +239,26 @@ function apply(draft: Draft, body: InputBody): void {
   }
 }
 
+export interface Decision {
+  /** Empty: nothing to store, acknowledge the input. */
+  readonly transitions: readonly Transition[];
+  /** The state after them; `lastInput` and `lastEntry` are those before, until the entry is stored. */
+  readonly after: RunState;
+}
+
 /**
- * What the input means to the run. An empty list means: nothing to store, acknowledge the input.
+ * What the input means to the run, and what the run is then.
  *
  * @param definition the definition whose digest the run carries (for a new run: the one its start names; a signal before
  *   the start may be decided with any)
  */
-export function decide(definition: Definition, state: RunState, input: Input): readonly Transition[] {
+export function decision(definition: Definition, state: RunState, input: Input): Decision {
   const draft = new Draft(definition, state, input.at);
   apply(draft, input.body);
-  return draft.transitions;
+  return { transitions: draft.transitions, after: draft.state };
+}
+
+/** The transitions of {@link decision}. */
+export function decide(definition: Definition, state: RunState, input: Input): readonly Transition[] {
+  return decision(definition, state, input).transitions;
 }

@@ -65,8 +65,3 @@ export interface Definition {
   readonly steps: readonly StepDefinition[];
   readonly triggers: readonly TriggerDefinition[];
 }
-
-/** The step of that name, if the definition has one. */
-export function findStep(definition: Definition, name: string): StepDefinition | undefined {
-  return definition.steps.find((step) => step.name === name);
-}

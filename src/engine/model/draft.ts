@@ -1,26 +1,50 @@
 /** The draft of a decision: transitions gathered one by one, the state kept current as they come. Internal to the model. */
 import type { Definition } from './definition.ts';
-import { evolve } from './evolve.ts';
+import { type DefinitionIndex, indexOf } from './definition-index.ts';
+import { ReadySteps } from './ready-steps.ts';
 import type { RunState } from './state.ts';
+import { StateDraft } from './state-draft.ts';
 import { type TimerName, timerId } from './timers.ts';
 import type { Transition } from './transitions.ts';
 
 export class Draft {
   readonly definition: Definition;
+  readonly index: DefinitionIndex;
   /** The journal's time of this decision, ms since the epoch. */
   readonly at: number;
   readonly transitions: Transition[] = [];
-  state: RunState;
+  /** Steps that may have become ready by what was emitted. */
+  readonly ready: ReadySteps;
+  readonly #draft: StateDraft;
 
   constructor(definition: Definition, state: RunState, at: number) {
     this.definition = definition;
-    this.state = state;
+    this.index = indexOf(definition);
     this.at = at;
+    this.ready = new ReadySteps(definition.steps.length);
+    this.#draft = new StateDraft(state);
+  }
+
+  /** The state after what was emitted so far. */
+  get state(): RunState {
+    return this.#draft.state;
   }
 
   emit(transition: Transition): void {
     this.transitions.push(transition);
-    this.state = evolve(this.state, transition, this.at);
+    this.#draft.apply(transition, this.at);
+    switch (transition.type) {
+      case 'RunStarted':
+        return this.ready.add(this.index.roots);
+      case 'StepCompleted':
+      case 'StepSkipped': {
+        const place = this.index.places.get(transition.step);
+        return place === undefined ? undefined : this.ready.add(this.index.dependents[place] ?? []);
+      }
+      case 'RunRetried':
+        return this.ready.add(this.definition.steps.keys());
+      default:
+    }
   }
 
   setTimer(timer: TimerName, afterMs: number): void {

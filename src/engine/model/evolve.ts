@@ -1,140 +1,35 @@
 /** evolve(state, transition) → state: the only way a run's state changes, live, on recovery and in replay. */
-import { unreachable } from '../../kernel/index.ts';
-import { isOut, newRun, type RunState, type StepState, stepOf } from './state.ts';
+import { isOut, newRun, type RunState, type StepState } from './state.ts';
+import { StateDraft } from './state-draft.ts';
 import type { StoredEntry, Transition } from './transitions.ts';
-
-function withStep(state: RunState, name: string, change: Partial<StepState>): RunState {
-  return { ...state, steps: { ...state.steps, [name]: { ...stepOf(state, name), ...change } } };
-}
-
-function without(timers: RunState['timers'], timer: string): RunState['timers'] {
-  const { [timer]: _gone, ...rest } = timers;
-  return rest;
-}
-
-function evolveStep(state: RunState, t: Transition & { step: string }, at: number): RunState {
-  const step = stepOf(state, t.step);
-  switch (t.type) {
-    case 'StepScheduled': {
-      const { startedAt: _s, endedAt: _e, retryAt: _r, worker: _w, error: _x, ...kept } = step;
-      const next: StepState = { ...kept, status: 'scheduled', attempt: t.attempt, input: t.input, scheduledAt: at };
-      return { ...state, steps: { ...state.steps, [t.step]: next } };
-    }
-    case 'StepStarted':
-      return withStep(state, t.step, { status: 'running', worker: t.worker, startedAt: at });
-    case 'FlowStateChanged':
-      return withStep(state, t.step, {
-        flows: { ...step.flows, [t.attempt]: { flowRunId: t.flowRunId, state: t.state } },
-      });
-    case 'StepRetryScheduled':
-      return withStep(state, t.step, {
-        status: 'backoff',
-        error: t.error,
-        retryAt: t.retryAt,
-        failures: step.failures + (t.error.lost ? 0 : 1),
-        lost: step.lost + (t.error.lost ? 1 : 0),
-      });
-    case 'StepCompleted':
-      return withStep(state, t.step, { status: 'completed', output: t.output, endedAt: at });
-    case 'StepFailed':
-      // An attempt whose input could not be computed fails without having been scheduled.
-      return withStep(state, t.step, { status: 'failed', attempt: t.attempt, error: t.error, endedAt: at });
-    case 'StepSkipped':
-      return withStep(state, t.step, { status: 'skipped', reason: t.reason, endedAt: at });
-    case 'StepCancelled':
-      return withStep(state, t.step, { status: 'cancelled', reason: t.reason, endedAt: at });
-    default:
-      return state;
-  }
-}
-
-function evolveRetried(state: RunState, steps: readonly string[]): RunState {
-  const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...rest } = state;
-  let next: RunState = { ...rest, status: 'running', retries: state.retries + 1 };
-  for (const name of steps) {
-    const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = stepOf(next, name);
-    next = { ...next, steps: { ...next.steps, [name]: { ...kept, status: 'pending', failures: 0, lost: 0 } } };
-  }
-  return next;
-}
-
-function consumeSignal(state: RunState, name: string): RunState {
-  const index = state.signals.findIndex((signal) => signal.name === name);
-  return { ...state, signals: state.signals.filter((_, i) => i !== index) };
-}
 
 /**
  * Applies one transition.
  * @param at the journal's time of the entry, ms since the epoch
  */
 export function evolve(state: RunState, t: Transition, at: number): RunState {
-  switch (t.type) {
-    case 'RunStarted':
-      return {
-        ...state,
-        status: 'running',
-        digest: t.digest,
-        payload: t.payload,
-        trace: t.trace,
-        startedAt: at,
-        ...(t.source === undefined ? {} : { source: t.source }),
-        ...(t.by === undefined ? {} : { by: t.by }),
-        ...(t.worker === undefined ? {} : { worker: t.worker }),
-        ...(t.notify === undefined ? {} : { notify: t.notify }),
-      };
-    case 'RunClaimed':
-      return { ...state, worker: t.worker, suspended: false };
-    case 'RunSuspended':
-      return { ...state, suspended: true };
-    case 'TimerSet':
-      return { ...state, timers: { ...state.timers, [t.timer]: t.at } };
-    case 'TimerFired':
-    case 'TimerCancelled':
-      return { ...state, timers: without(state.timers, t.timer) };
-    case 'SignalReceived':
-      return { ...state, signals: [...state.signals, { name: t.name, payload: t.payload }] };
-    case 'SignalConsumed':
-      return consumeSignal(state, t.name);
-    case 'SignalAwaited':
-    case 'SleepStarted':
-      return withStep(state, t.step, { status: 'waiting', attempt: t.attempt, scheduledAt: at, startedAt: at });
-    case 'RunCompleted':
-      return { ...state, status: 'completed', endedAt: at, ...(t.output === undefined ? {} : { output: t.output }) };
-    case 'RunFailed':
-      return {
-        ...state,
-        status: 'failed',
-        endedAt: at,
-        error: t.error,
-        ...(t.step === undefined ? {} : { failedStep: t.step }),
-      };
-    case 'RunCancelled':
-      return { ...state, status: 'cancelled', endedAt: at, reason: t.reason };
-    case 'RunRetried':
-      return evolveRetried(state, t.steps);
-    case 'StepScheduled':
-    case 'StepStarted':
-    case 'FlowStateChanged':
-    case 'StepRetryScheduled':
-    case 'StepCompleted':
-    case 'StepFailed':
-    case 'StepSkipped':
-    case 'StepCancelled':
-      return evolveStep(state, t, at);
-    default:
-      return unreachable(t);
-  }
+  const draft = new StateDraft(state);
+  draft.apply(t, at);
+  return draft.state;
 }
 
 /** Applies a whole log entry. */
 export function evolveEntry(state: RunState, entry: StoredEntry): RunState {
-  const next = entry.transitions.reduce((s, t) => evolve(s, t, entry.at), state);
-  return { ...next, lastInput: Math.max(state.lastInput, entry.cause), lastEntry: entry.seq };
+  const draft = new StateDraft(state);
+  draft.entry(entry);
+  return draft.state;
 }
 
 /** The state of a run whose log is given, oldest entry first. */
 export function fold(workflow: string, runId: string, entries: readonly StoredEntry[]): RunState {
-  return entries.reduce(evolveEntry, newRun(workflow, runId));
+  return foldOnto(newRun(workflow, runId), entries);
+}
+
+/** The state after more entries, copied once for all of them. */
+export function foldOnto(state: RunState, entries: readonly StoredEntry[]): RunState {
+  const draft = new StateDraft(state);
+  for (const entry of entries) draft.entry(entry);
+  return draft.state;
 }
 
 /** Steps whose attempt is out (at a worker or at Prefect). */

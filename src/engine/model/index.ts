@@ -1,14 +1,14 @@
 export type { Command } from './commands.ts';
-export { decide } from './decide.ts';
-export {
-  type Definition,
-  findStep,
-  type RetryPolicy,
-  type StepAction,
-  type StepDefinition,
-  type TriggerDefinition,
+export { type Decision, decide, decision } from './decide.ts';
+export type {
+  Definition,
+  RetryPolicy,
+  StepAction,
+  StepDefinition,
+  TriggerDefinition,
 } from './definition.ts';
-export { evolve, evolveEntry, fold, stepsOut } from './evolve.ts';
+export { findStep } from './definition-index.ts';
+export { evolve, evolveEntry, fold, foldOnto, stepsOut } from './evolve.ts';
 export {
   type Failure,
   type FlowState,
@@ -45,6 +45,7 @@ export {
   type StepStatus,
   stepOf,
 } from './state.ts';
+export { StateDraft } from './state-draft.ts';
 export { parseTimer, type TimerName, timerId } from './timers.ts';
 export type { LogEntry, StoredEntry, Transition } from './transitions.ts';
 export { upcastEntry } from './upcast.ts';

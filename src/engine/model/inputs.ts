@@ -82,6 +82,9 @@ export const flowSourceSchema = z.enum(['host', 'events', 'reconcile']);
 
 const attempt = { step: z.string(), attempt: z.number().int().positive() };
 
+/** Who ran a short attempt, and since when (ms since the epoch, the worker's clock): then no `task.started` was sent. */
+const begun = { worker: z.string().optional(), startedAt: z.number().optional() };
+
 export const inputBodySchema = z.discriminatedUnion('kind', [
   z.object({
     v: z.literal(1),
@@ -95,8 +98,8 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     notify: z.string().startsWith('_INBOX.').optional(),
   }),
   z.object({ v: z.literal(1), kind: z.literal('task.started'), ...attempt, worker: z.string() }),
-  z.object({ v: z.literal(1), kind: z.literal('task.succeeded'), ...attempt, output: json }),
-  z.object({ v: z.literal(1), kind: z.literal('task.failed'), ...attempt, error: failureSchema }),
+  z.object({ v: z.literal(1), kind: z.literal('task.succeeded'), ...attempt, ...begun, output: json }),
+  z.object({ v: z.literal(1), kind: z.literal('task.failed'), ...attempt, ...begun, error: failureSchema }),
   z.object({
     v: z.literal(1),
     kind: z.literal('flow'),

@@ -1,10 +1,11 @@
 /** react: the commands that follow from transitions. Live and after a crash the same entry gives the same commands. */
 import type { Json } from '../../kernel/index.ts';
 import type { Command } from './commands.ts';
-import { type Definition, findStep } from './definition.ts';
-import { evolve } from './evolve.ts';
+import type { Definition } from './definition.ts';
+import { findStep } from './definition-index.ts';
 import { TERMINAL_FLOW_STATES } from './inputs.ts';
 import { type RunState, stepOf } from './state.ts';
+import { StateDraft } from './state-draft.ts';
 import type { LogEntry, Transition } from './transitions.ts';
 
 function handOut(
@@ -54,12 +55,16 @@ function runEvent(event: string, data: Record<string, Json> = {}): Command {
   return { kind: 'event', of: 'run', event, data };
 }
 
+function startOf({ attempt, worker, startedAt }: Extract<Transition, { type: 'StepStarted' }>): Record<string, Json> {
+  return startedAt === undefined ? { attempt, worker } : { attempt, worker, startedAt };
+}
+
 function reactStep(definition: Definition, before: RunState, t: Transition): Command[] {
   switch (t.type) {
     case 'StepScheduled':
       return [...handOut(definition, before, t), stepEvent(t.step, 'scheduled', { attempt: t.attempt })];
     case 'StepStarted':
-      return [stepEvent(t.step, 'started', { attempt: t.attempt, worker: t.worker })];
+      return [stepEvent(t.step, 'started', startOf(t))];
     case 'StepRetryScheduled':
       return [
         ...stop(definition, before, t.step, t.error.message),
@@ -110,6 +115,11 @@ function reactOne(definition: Definition, before: RunState, t: Transition): Comm
   }
 }
 
+/** What was before matters only where an attempt may have to be stopped, or the starting message kept. */
+function needsState({ type }: Transition): boolean {
+  return type === 'StepRetryScheduled' || type === 'StepFailed' || type === 'StepCancelled' || type === 'RunFailed';
+}
+
 /**
  * The commands of one log entry, in order.
  * @param before the state before the entry
@@ -120,10 +130,10 @@ export function react(
   entry: Pick<LogEntry, 'at' | 'transitions'>,
 ): readonly Command[] {
   const commands: Command[] = [];
-  let state = before;
+  const draft = entry.transitions.some(needsState) ? new StateDraft(before) : undefined;
   for (const transition of entry.transitions) {
-    commands.push(...reactOne(definition, state, transition));
-    state = evolve(state, transition, entry.at);
+    for (const command of reactOne(definition, draft?.state ?? before, transition)) commands.push(command);
+    draft?.apply(transition, entry.at);
   }
   return commands;
 }

@@ -23,7 +23,14 @@ export type Transition =
   /** Durable functions: nothing of the run executes anywhere; its next input wakes it. */
   | { readonly type: 'RunSuspended' }
   | { readonly type: 'StepScheduled'; readonly step: string; readonly attempt: number; readonly input: Json }
-  | { readonly type: 'StepStarted'; readonly step: string; readonly attempt: number; readonly worker: string }
+  | {
+      readonly type: 'StepStarted';
+      readonly step: string;
+      readonly attempt: number;
+      readonly worker: string;
+      /** When it began, if that was told later, with its end; the entry's time otherwise. */
+      readonly startedAt?: number;
+    }
   | {
       readonly type: 'FlowStateChanged';
       readonly step: string;

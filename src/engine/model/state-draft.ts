@@ -1,0 +1,189 @@
+/**
+ * A state under change.
+ *
+ * Job: apply transitions at the cost of what they touch. Boundary: the states that come in are never changed, whoever holds
+ * them; what is changed is a copy made here: the run's own fields at once, its steps, timers and signals when the first
+ * transition touches them. A step's state is replaced, never changed, so it may be kept by those that read it.
+ * `state` is the draft itself until the last transition: whoever keeps it must not apply more.
+ */
+import { unreachable } from '../../kernel/index.ts';
+import { type RunState, type StepState, stepOf } from './state.ts';
+import type { StoredEntry, Transition } from './transitions.ts';
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Signal = RunState['signals'][number];
+type StepTransition = Extract<Transition, { readonly step: string; readonly attempt: number }>;
+
+/** Sets an own member; a step may be named `__proto__`, and assigning would then change the prototype. */
+function put<T>(record: Record<string, T>, name: string, value: T): void {
+  if (name !== '__proto__') record[name] = value;
+  else Object.defineProperty(record, name, { value, configurable: true, enumerable: true, writable: true });
+}
+
+export class StateDraft {
+  #state: Mutable<RunState>;
+  // What was copied here, and may be changed.
+  #steps: Record<string, StepState> | undefined;
+  #timers: Record<string, number> | undefined;
+  #signals: Signal[] | undefined;
+
+  constructor(state: RunState) {
+    this.#state = { ...state };
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  /** Applies a whole log entry. */
+  entry({ transitions, at, cause, seq }: StoredEntry): void {
+    for (const transition of transitions) this.apply(transition, at);
+    if (cause > this.#state.lastInput) this.#state.lastInput = cause;
+    this.#state.lastEntry = seq;
+  }
+
+  /**
+   * Applies one transition.
+   * @param at the journal's time of the entry, ms since the epoch
+   */
+  apply(t: Transition, at: number): void {
+    switch (t.type) {
+      case 'RunStarted':
+        return this.#start(t, at);
+      case 'RunClaimed':
+        this.#state.worker = t.worker;
+        this.#state.suspended = false;
+        return;
+      case 'RunSuspended':
+        this.#state.suspended = true;
+        return;
+      case 'TimerSet':
+        return put(this.#ownTimers(), t.timer, t.at);
+      case 'TimerFired':
+      case 'TimerCancelled':
+        delete this.#ownTimers()[t.timer];
+        return;
+      case 'SignalReceived':
+        this.#ownSignals().push({ name: t.name, payload: t.payload });
+        return;
+      case 'SignalConsumed':
+        return this.#consume(t.name);
+      case 'RunCompleted':
+        this.#end('completed', at);
+        if (t.output !== undefined) this.#state.output = t.output;
+        return;
+      case 'RunFailed':
+        this.#end('failed', at);
+        this.#state.error = t.error;
+        if (t.step !== undefined) this.#state.failedStep = t.step;
+        return;
+      case 'RunCancelled':
+        this.#end('cancelled', at);
+        this.#state.reason = t.reason;
+        return;
+      case 'RunRetried':
+        return this.#retry(t.steps);
+      case 'StepSkipped':
+        return this.#step({ ...stepOf(this.#state, t.step), status: 'skipped', reason: t.reason, endedAt: at });
+      default:
+        return this.#step(stepAfter(stepOf(this.#state, t.step), t, at));
+    }
+  }
+
+  #step(next: StepState): void {
+    if (this.#steps === undefined) this.#state.steps = this.#steps = { ...this.#state.steps };
+    put(this.#steps, next.name, next);
+  }
+
+  #ownTimers(): Record<string, number> {
+    if (this.#timers === undefined) this.#state.timers = this.#timers = { ...this.#state.timers };
+    return this.#timers;
+  }
+
+  #ownSignals(): Signal[] {
+    if (this.#signals === undefined) this.#state.signals = this.#signals = [...this.#state.signals];
+    return this.#signals;
+  }
+
+  #start(t: Extract<Transition, { type: 'RunStarted' }>, at: number): void {
+    const state = this.#state;
+    state.status = 'running';
+    state.digest = t.digest;
+    state.payload = t.payload;
+    state.trace = t.trace;
+    state.startedAt = at;
+    if (t.source !== undefined) state.source = t.source;
+    if (t.by !== undefined) state.by = t.by;
+    if (t.worker !== undefined) state.worker = t.worker;
+  }
+
+  #end(status: RunState['status'], at: number): void {
+    this.#state.status = status;
+    this.#state.endedAt = at;
+  }
+
+  #consume(name: string): void {
+    const signals = this.#ownSignals();
+    const index = signals.findIndex((signal) => signal.name === name);
+    if (index !== -1) signals.splice(index, 1);
+  }
+
+  #retry(steps: readonly string[]): void {
+    const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...rest } = this.#state;
+    this.#state = { ...rest, status: 'running', retries: rest.retries + 1 };
+    for (const name of steps) {
+      const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = stepOf(this.#state, name);
+      this.#step({ ...kept, status: 'pending', failures: 0, lost: 0 });
+    }
+  }
+}
+
+/** A new attempt begins with what outlives the ones before it. */
+function scheduled(step: StepState, t: Extract<Transition, { type: 'StepScheduled' }>, at: number): StepState {
+  const { name, failures, lost, flows, output, reason } = step;
+  const next: Mutable<StepState> = {
+    name,
+    status: 'scheduled',
+    attempt: t.attempt,
+    failures,
+    lost,
+    flows,
+    input: t.input,
+    scheduledAt: at,
+  };
+  if (output !== undefined) next.output = output;
+  if (reason !== undefined) next.reason = reason;
+  return next;
+}
+
+function stepAfter(step: StepState, t: StepTransition, at: number): StepState {
+  switch (t.type) {
+    case 'StepScheduled':
+      return scheduled(step, t, at);
+    case 'StepStarted':
+      return { ...step, status: 'running', worker: t.worker, startedAt: t.startedAt ?? at };
+    case 'FlowStateChanged':
+      return { ...step, flows: { ...step.flows, [t.attempt]: { flowRunId: t.flowRunId, state: t.state } } };
+    case 'StepRetryScheduled':
+      return {
+        ...step,
+        status: 'backoff',
+        error: t.error,
+        retryAt: t.retryAt,
+        failures: step.failures + (t.error.lost ? 0 : 1),
+        lost: step.lost + (t.error.lost ? 1 : 0),
+      };
+    case 'StepCompleted':
+      return { ...step, status: 'completed', output: t.output, endedAt: at };
+    case 'StepFailed':
+      // An attempt whose input could not be computed fails without having been scheduled.
+      return { ...step, status: 'failed', attempt: t.attempt, error: t.error, endedAt: at };
+    case 'StepCancelled':
+      return { ...step, status: 'cancelled', reason: t.reason, endedAt: at };
+    case 'SignalAwaited':
+    case 'SleepStarted':
+      return { ...step, status: 'waiting', attempt: t.attempt, scheduledAt: at, startedAt: at };
+    default:
+      return unreachable(t);
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * The reference for evolve: one transition at a time, each giving a whole new state, as it was before states were drafted
+ * (src/engine/model/state-draft.ts). Slow and plain; property tests hold the engine's to it.
+ */
+import {
+  newRun,
+  type RunState,
+  type StepState,
+  type StoredEntry,
+  stepOf,
+  type Transition,
+} from '../../src/engine/index.ts';
+import { unreachable } from '../../src/kernel/index.ts';
+
+function withStep(state: RunState, name: string, change: Partial<StepState>): RunState {
+  return { ...state, steps: { ...state.steps, [name]: { ...stepOf(state, name), ...change } } };
+}
+
+function without(timers: RunState['timers'], timer: string): RunState['timers'] {
+  const { [timer]: _gone, ...rest } = timers;
+  return rest;
+}
+
+function evolveStep(state: RunState, t: Transition & { step: string }, at: number): RunState {
+  const step = stepOf(state, t.step);
+  switch (t.type) {
+    case 'StepScheduled': {
+      const { startedAt: _s, endedAt: _e, retryAt: _r, worker: _w, error: _x, ...kept } = step;
+      const next: StepState = { ...kept, status: 'scheduled', attempt: t.attempt, input: t.input, scheduledAt: at };
+      return { ...state, steps: { ...state.steps, [t.step]: next } };
+    }
+    case 'StepStarted':
+      return withStep(state, t.step, { status: 'running', worker: t.worker, startedAt: t.startedAt ?? at });
+    case 'FlowStateChanged':
+      return withStep(state, t.step, {
+        flows: { ...step.flows, [t.attempt]: { flowRunId: t.flowRunId, state: t.state } },
+      });
+    case 'StepRetryScheduled':
+      return withStep(state, t.step, {
+        status: 'backoff',
+        error: t.error,
+        retryAt: t.retryAt,
+        failures: step.failures + (t.error.lost ? 0 : 1),
+        lost: step.lost + (t.error.lost ? 1 : 0),
+      });
+    case 'StepCompleted':
+      return withStep(state, t.step, { status: 'completed', output: t.output, endedAt: at });
+    case 'StepFailed':
+      // An attempt whose input could not be computed fails without having been scheduled.
+      return withStep(state, t.step, { status: 'failed', attempt: t.attempt, error: t.error, endedAt: at });
+    case 'StepSkipped':
+      return withStep(state, t.step, { status: 'skipped', reason: t.reason, endedAt: at });
+    case 'StepCancelled':
+      return withStep(state, t.step, { status: 'cancelled', reason: t.reason, endedAt: at });
+    default:
+      return state;
+  }
+}
+
+function evolveRetried(state: RunState, steps: readonly string[]): RunState {
+  const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...rest } = state;
+  let next: RunState = { ...rest, status: 'running', retries: state.retries + 1 };
+  for (const name of steps) {
+    const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = stepOf(next, name);
+    next = { ...next, steps: { ...next.steps, [name]: { ...kept, status: 'pending', failures: 0, lost: 0 } } };
+  }
+  return next;
+}
+
+function consumeSignal(state: RunState, name: string): RunState {
+  const index = state.signals.findIndex((signal) => signal.name === name);
+  return { ...state, signals: state.signals.filter((_, i) => i !== index) };
+}
+
+/**
+ * Applies one transition.
+ * @param at the journal's time of the entry, ms since the epoch
+ */
+export function referenceEvolve(state: RunState, t: Transition, at: number): RunState {
+  switch (t.type) {
+    case 'RunStarted':
+      return {
+        ...state,
+        status: 'running',
+        digest: t.digest,
+        payload: t.payload,
+        trace: t.trace,
+        startedAt: at,
+        ...(t.source === undefined ? {} : { source: t.source }),
+        ...(t.by === undefined ? {} : { by: t.by }),
+        ...(t.worker === undefined ? {} : { worker: t.worker }),
+        ...(t.notify === undefined ? {} : { notify: t.notify }),
+      };
+    case 'RunClaimed':
+      return { ...state, worker: t.worker, suspended: false };
+    case 'RunSuspended':
+      return { ...state, suspended: true };
+    case 'TimerSet':
+      return { ...state, timers: { ...state.timers, [t.timer]: t.at } };
+    case 'TimerFired':
+    case 'TimerCancelled':
+      return { ...state, timers: without(state.timers, t.timer) };
+    case 'SignalReceived':
+      return { ...state, signals: [...state.signals, { name: t.name, payload: t.payload }] };
+    case 'SignalConsumed':
+      return consumeSignal(state, t.name);
+    case 'SignalAwaited':
+    case 'SleepStarted':
+      return withStep(state, t.step, { status: 'waiting', attempt: t.attempt, scheduledAt: at, startedAt: at });
+    case 'RunCompleted':
+      return { ...state, status: 'completed', endedAt: at, ...(t.output === undefined ? {} : { output: t.output }) };
+    case 'RunFailed':
+      return {
+        ...state,
+        status: 'failed',
+        endedAt: at,
+        error: t.error,
+        ...(t.step === undefined ? {} : { failedStep: t.step }),
+      };
+    case 'RunCancelled':
+      return { ...state, status: 'cancelled', endedAt: at, reason: t.reason };
+    case 'RunRetried':
+      return evolveRetried(state, t.steps);
+    case 'StepScheduled':
+    case 'StepStarted':
+    case 'FlowStateChanged':
+    case 'StepRetryScheduled':
+    case 'StepCompleted':
+    case 'StepFailed':
+    case 'StepSkipped':
+    case 'StepCancelled':
+      return evolveStep(state, t, at);
+    default:
+      return unreachable(t);
+  }
+}
+
+/** Applies a whole log entry. */
+export function referenceEntry(state: RunState, entry: StoredEntry): RunState {
+  const next = entry.transitions.reduce((s, t) => referenceEvolve(s, t, entry.at), state);
+  return { ...next, lastInput: Math.max(state.lastInput, entry.cause), lastEntry: entry.seq };
+}
+
+/** The state of a run whose log is given, oldest entry first. */
+export function referenceFold(workflow: string, runId: string, entries: readonly StoredEntry[]): RunState {
+  return entries.reduce(referenceEntry, newRun(workflow, runId));
+}

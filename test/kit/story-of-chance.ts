@@ -1,0 +1,67 @@
+/** Histories of workflows and inputs made by chance: what the run waits for, and what is late, double, early or strange. */
+import fc from 'fast-check';
+import type { Input, InputBody, RunState, StepState, Transition } from '../../src/engine/index.ts';
+import { anyDefinition } from './definitions.ts';
+import {
+  began,
+  cancelled,
+  failed,
+  fired,
+  flow,
+  flowState,
+  retried,
+  Story,
+  signalled,
+  started,
+  succeeded,
+} from './spec.ts';
+
+const FLOW_STATES = ['PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED', 'PAUSED'] as const;
+
+/** What may come next: mostly what the run waits for, then what is late, double, early or strange. */
+function candidates(story: Story, n: number): InputBody[] {
+  const { state } = story;
+  if (state.status === 'new') return [started({ flag: n % 2 === 0, n: n % 4 }), signalled('ok'), succeeded('s0', 1)];
+  const attempts = Object.values(state.steps).flatMap((step) =>
+    [step.attempt, step.attempt - 1, step.attempt + 1].map((attempt) => ({ step, attempt: Math.max(1, attempt) })),
+  );
+  const reports = attempts.flatMap(({ step, attempt }) => reportsOf(step, attempt, n));
+  const timers = Object.keys(state.timers).map(fired);
+  const again = story.inputs.map(({ body }) => body).slice(-4);
+  const people = [signalled('ok', n), signalled('go', n), n % 5 === 0 ? cancelled() : signalled('ok'), retried()];
+  return [...reports, ...timers, ...timers, ...again, ...people];
+}
+
+function reportsOf(step: StepState, attempt: number, n: number): InputBody[] {
+  const state = flowState(FLOW_STATES[n % FLOW_STATES.length] ?? 'RUNNING', n % 50);
+  return [
+    began(step.name, attempt),
+    succeeded(step.name, attempt, n),
+    failed(step.name, attempt, { retryable: n % 7 !== 0, lost: n % 3 === 0 }),
+    flow(step.name, attempt, state),
+    flow(step.name, attempt, flowState('COMPLETED', n), { result: n }),
+  ];
+}
+
+export type Look = (
+  before: RunState,
+  transitions: readonly Transition[],
+  after: RunState,
+  input: Input,
+  story: Story,
+) => void;
+
+/** Plays a history of chance and lets `look` see each step of it. */
+export function play(look: Look) {
+  return fc.property(anyDefinition, fc.array(fc.nat(), { minLength: 5, maxLength: 60 }), (definition, picks) => {
+    const story = new Story(definition);
+    for (const pick of picks) {
+      const choices = candidates(story, pick % 101);
+      const body = choices[pick % choices.length] ?? retried();
+      const before = story.state;
+      const { transitions } = story.feed(body);
+      const input = story.inputs.at(-1);
+      if (input !== undefined) look(before, transitions, story.state, input, story);
+    }
+  });
+}

@@ -94,7 +94,7 @@ export interface FreeContext {
   missing(gap: Gap): void;
   /** Version and settings of a system, as they are said beside its rows. */
   describe(system: string, text: string): void;
-  /** Stops what must not stay behind when the program is interrupted or the round hangs. Runs last come, first served. */
+  /** Stops what must not stay behind when the program is interrupted or the round hangs. The last that was said runs first. */
   onAbort(stop: () => Promise<void>): void;
 }
 

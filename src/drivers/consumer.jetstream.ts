@@ -3,12 +3,15 @@
  *
  * Job: hand messages to a handler, at most so many at once, through reconnects, missed heartbeats and a consumer that is
  * deleted and created again. Boundary: neither acknowledges nor interprets anything, except that messages fetched but not
- * begun when it stops are given back at once.
+ * begun when it stops are given back at once, and that the server is told of those that are still in hand.
+ *   D1 a message is in hand from its arrival here to the end of its handler, also while it waits for its turn; one that is in
+ *      hand is not delivered again while this process lives and reaches the server, however slow its handler or the server is.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumerMessages, JetStreamClient, JsMsg } from '@nats-io/jetstream';
 import { messageOf } from '../kernel/index.ts';
+import { Holding } from './holding.ts';
 
 export interface ConsumeOptions {
   readonly js: JetStreamClient;
@@ -35,6 +38,11 @@ const AGAIN_MS = 500;
 const EXPIRES_MS = 10_000;
 const HEARTBEAT_MS = 2_000;
 
+/** What the server takes where a consumer's configuration does not say. */
+const SERVERS_ACK_WAIT = 30_000_000_000;
+
+const nanosToMs = (nanos = SERVERS_ACK_WAIT): number => nanos / 1_000_000;
+
 /** Begins at once and never gives up; a consumer that does not exist yet is waited for. */
 export function consumeDurable(options: ConsumeOptions): DurableConsumption {
   const consumption = new Consuming(options);
@@ -45,6 +53,10 @@ export function consumeDurable(options: ConsumeOptions): DurableConsumption {
 class Consuming implements DurableConsumption {
   readonly #options: ConsumeOptions;
   readonly #stopping = new AbortController();
+  readonly #inHand = new Holding<JsMsg>();
+  /** Fetched and not begun. */
+  #waiting: JsMsg[] = [];
+  #renewing: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   #messages: ConsumerMessages | undefined;
   #inFlight = 0;
@@ -65,6 +77,7 @@ class Consuming implements DurableConsumption {
     this.#wake?.();
     await this.#running;
     while (this.#inFlight > 0) await this.#untilWoken();
+    clearInterval(this.#renewing);
   }
 
   async #loop(): Promise<void> {
@@ -85,6 +98,7 @@ class Consuming implements DurableConsumption {
     const { js, stream, consumer, maxInFlight, onBind } = this.#options;
     const bound = await js.consumers.get(stream, consumer);
     if (this.#stopping.signal.aborted) return;
+    this.#renew(nanosToMs((await bound.info(true)).config.ack_wait));
     onBind?.();
     const messages = await bound.consume({
       max_messages: Math.max(maxInFlight, 10),
@@ -96,10 +110,24 @@ class Consuming implements DurableConsumption {
     void this.#watch(messages);
     if (this.#stopping.signal.aborted) messages.stop();
     for await (const msg of messages) {
-      if (this.#inFlight >= maxInFlight) await this.#untilWoken();
-      if (this.#stopping.signal.aborted) msg.nak();
-      else this.#begin(msg);
+      if (this.#stopping.signal.aborted) {
+        msg.nak();
+        continue;
+      }
+      this.#inHand.take(msg);
+      this.#waiting.push(msg);
+      this.#beginWaiting();
     }
+    for (const msg of this.#waiting.splice(0)) this.#giveBack(msg);
+  }
+
+  /** D1: what is in hand for long says so at a third of the ack wait. */
+  #renew(ackWaitMs: number): void {
+    clearInterval(this.#renewing);
+    this.#renewing = setInterval(() => {
+      for (const msg of this.#inHand.tick()) msg.working();
+    }, ackWaitMs / 3);
+    this.#renewing.unref();
   }
 
   async #watch(messages: ConsumerMessages): Promise<void> {
@@ -111,15 +139,30 @@ class Consuming implements DurableConsumption {
     }
   }
 
+  #beginWaiting(): void {
+    while (this.#inFlight < this.#options.maxInFlight && !this.#stopping.signal.aborted) {
+      const msg = this.#waiting.shift();
+      if (msg === undefined) return;
+      this.#begin(msg);
+    }
+  }
+
   #begin(msg: JsMsg): void {
     this.#inFlight++;
     this.#options
       .handle(msg)
       .catch((error: unknown) => this.#report('a handler failed', error))
       .finally(() => {
+        this.#inHand.release(msg);
         this.#inFlight--;
+        this.#beginWaiting();
         this.#wake?.();
       });
+  }
+
+  #giveBack(msg: JsMsg): void {
+    this.#inHand.release(msg);
+    msg.nak();
   }
 
   #untilWoken(): Promise<void> {

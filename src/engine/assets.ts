@@ -56,6 +56,12 @@ export interface Assets {
   readonly consumers: readonly ConsumerAsset[];
 }
 
+/**
+ * How long after a controller's death what it held comes to another one. Short, since whoever is alive and has a message in hand for
+ * long says so (drivers/consumer, D1): only the dead, and who is cut off from the server, are silent.
+ */
+const ACK_WAIT = 5 * SECOND;
+
 const BASE = {
   storage: 'file',
   discard: 'old',
@@ -115,7 +121,7 @@ function consumer(
     filter_subject: filter,
     ack_policy: 'explicit',
     deliver_policy: 'all',
-    ack_wait: 30 * SECOND,
+    ack_wait: ACK_WAIT,
     max_deliver: -1,
     max_ack_pending: 1_000,
     ...more,

@@ -13,6 +13,7 @@ export {
   type OpenInput,
   SimulatedCrash,
 } from './journal/broker.memory.ts';
+export { giveBackMs } from './journal/give-back.ts';
 export { type JetStreamJournalOptions, openJournal } from './journal/journal.jetstream.ts';
 export { MemoryJournal } from './journal/journal.memory.ts';
 export type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './journal/port.ts';
@@ -38,3 +39,4 @@ export {
 } from './run/service.jetstream.ts';
 export { spansOf } from './run/spans.ts';
 export { decideTrigger, type TriggerDecision, type TriggerMessage } from './run/trigger.ts';
+export { forwardTimers } from './timers/timers.jetstream.ts';

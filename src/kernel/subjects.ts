@@ -73,12 +73,16 @@ export const handlerToken = (handler: string): string => token(handler.replaceAl
 /** Core subject (not stored) that tells whoever runs an attempt of this run to stop. */
 export const cancelSubject = (workflow: string, runId: string): string => `cancel.${token(workflow)}.${token(runId)}`;
 
+/** Core subject (not stored) that tells the executor of a durable function's run to look at its log. */
+export const wakeSubject = (workflow: string, runId: string): string => `wake.${token(workflow)}.${token(runId)}`;
+export const allWakes = (workflow: string): string => `wake.${token(workflow)}.*`;
+
 export const dispatchSubject = (pool: string): string => `flow.dispatch.${token(pool)}`;
 export const hostConsumer = (pool: string): string => `HOST_${token(pool)}`;
 
-/** A timer's own subject: one schedule lives under it; `timer` may hold any characters. */
+/** A timer's own subject: one schedule lives under it. `#`, which numbers the operations of durable functions, stays told apart. */
 export const timerSubject = (workflow: string, runId: string, timer: string): string =>
-  `timer.at.${token(workflow)}.${token(runId)}.${timer.replace(/[^A-Za-z0-9_-]+/g, '_')}`;
+  `timer.at.${token(workflow)}.${token(runId)}.${timer.replaceAll('#', '=').replace(/[^A-Za-z0-9_=-]+/g, '_')}`;
 export const timerFiredSubject = (workflow: string, runId: string): string =>
   `timer.fired.${token(workflow)}.${token(runId)}`;
 export const TIMER_CONSUMER = 'timers';

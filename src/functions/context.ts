@@ -1,0 +1,91 @@
+/** The context that a durable function gets: a thin face of its execution. */
+import { derivedFraction, type Json, MillraceError, shortHash } from '../kernel/index.ts';
+import type { Logger } from '../telemetry/index.ts';
+import type { Execution } from './execution.ts';
+import { runStep } from './steps.ts';
+import type { Context, SignalOptions, StepAttempt, StepOptions } from './types.ts';
+
+const NO_OPTIONS: StepOptions = {};
+
+export function createContext(execution: Execution): Context {
+  return new ExecutionContext(execution);
+}
+
+class ExecutionContext implements Context {
+  readonly #execution: Execution;
+  readonly workflow: string;
+  readonly runId: string;
+  #drawn = 0;
+  #log: Logger | undefined;
+
+  constructor(execution: Execution) {
+    this.#execution = execution;
+    this.workflow = execution.run.workflow;
+    this.runId = execution.run.runId;
+  }
+
+  step<T>(name: string, run: (attempt: StepAttempt) => T | PromiseLike<T>, options?: StepOptions): Promise<T> {
+    return runStep(this.#execution, name, run, options ?? NO_OPTIONS);
+  }
+
+  async sleep(ms: number, name = 'sleep'): Promise<void> {
+    return this.#execution.waits.sleep(ms, name);
+  }
+
+  async signal<P = Json>(name: string, options: SignalOptions<P> = {}): Promise<P> {
+    const payload = await this.#execution.waits.wait(name, options.timeoutMs);
+    if (options.schema === undefined) return payload as P; // without a schema the type is the caller's word
+    const parsed = options.schema.safeParse(payload);
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw new MillraceError(
+      'MR_INPUT_INVALID',
+      `signal "${name}": ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
+      {
+        hint: 'send the signal again with a payload that fits its schema',
+      },
+    );
+  }
+
+  now(): number {
+    return this.#execution.now;
+  }
+
+  random(): number {
+    return derivedFraction('random', this.runId, this.#drawn++);
+  }
+
+  uuid(): string {
+    const hex = shortHash(`uuid/${this.runId}/${this.#drawn++}`, 32);
+    const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16);
+    const parts = [
+      hex.slice(0, 8),
+      hex.slice(8, 12),
+      `4${hex.slice(13, 16)}`,
+      `${variant}${hex.slice(17, 20)}`,
+      hex.slice(20),
+    ];
+    return parts.join('-');
+  }
+
+  get log(): Logger {
+    this.#log ??= quietOnReplay(this.#execution);
+    return this.#log;
+  }
+}
+
+function quietOnReplay(execution: Execution): Logger {
+  const log = execution.ports.telemetry.log.child({ workflow: execution.run.workflow, run: execution.run.runId });
+  const say =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (fields: object, message: string): void => {
+      if (!execution.order.isReplaying) log[level](fields, message);
+    };
+  return {
+    debug: say('debug'),
+    info: say('info'),
+    warn: say('warn'),
+    error: say('error'),
+    child: () => quietOnReplay(execution),
+  };
+}

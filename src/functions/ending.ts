@@ -1,0 +1,17 @@
+/** How a run ended, from its state. Pure. */
+import type { RunState } from '../engine/index.ts';
+import type { Ending } from './types.ts';
+
+/** undefined while it has not ended. */
+export function endingOfState(state: RunState): Ending | undefined {
+  switch (state.status) {
+    case 'completed':
+      return { status: 'completed', output: state.output ?? null };
+    case 'failed':
+      return { status: 'failed', error: state.error ?? { code: 'MR_INTERNAL', message: 'the run failed' } };
+    case 'cancelled':
+      return { status: 'cancelled', reason: state.reason ?? '' };
+    default:
+      return undefined;
+  }
+}

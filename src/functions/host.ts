@@ -1,0 +1,373 @@
+/**
+ * Executes the runs of one durable function in one process, any number of which share its stream.
+ *
+ * Job: give each input to the execution it belongs to, begin and resume executions, hold inputs as leases. Boundary: ports
+ * only (journal, timers, notices, time). Invariants (docs/architecture.md):
+ *   F8 an input is acknowledged only when its transitions are in the log and its run rests, has ended, or is held by
+ *      another unacknowledged input; so a run that executes always has an input that comes again when its process dies;
+ *   F9 a run that executes elsewhere is not executed here: its inputs go into the log, and its executor is told to look;
+ *   F10 whoever takes a run over says so in the log before any effect of his.
+ */
+import type { InputBody, InputDelivery, Journal, RunRef, Transition } from '../engine/index.ts';
+import { giveBackMs, isEnded, parseInput } from '../engine/index.ts';
+import { isMillraceError, messageOf, spanIdOf, traceIdOfRun } from '../kernel/index.ts';
+import { endingOfState } from './ending.ts';
+import { Execution, type ExecutionOwner, type ExecutionPorts, type Loss } from './execution.ts';
+import { Holding } from './holding.ts';
+import { isRecorded, noRecall, type Recall, recall } from './recall.ts';
+import type { HeldInput } from './tail.ts';
+import type { Ending, WorkflowFunction } from './types.ts';
+
+export interface HostPorts extends Omit<ExecutionPorts, 'append' | 'entries'> {
+  readonly journal: Pick<Journal, 'append' | 'entries'>;
+  /** Keeps what is no input; resolves when it is stored. */
+  readonly refuse: (delivery: InputDelivery, code: string, reason: string) => Promise<void>;
+  /** Tells whoever waits for the run's end; a hint. */
+  readonly notify: (inbox: string, run: RunRef, ending: Ending) => void;
+  /** Tells the run's executor, if it lives, to look at the log; a hint. */
+  readonly wake: (run: RunRef) => void;
+}
+
+export interface HostOptions {
+  /** Unique for each start of each process: what claims name. */
+  readonly worker: string;
+  /** Resting executions kept in memory, so that their next input needs no replay; 1,000 by default. */
+  readonly keepResting?: number;
+}
+
+type Body<K extends InputBody['kind']> = Extract<InputBody, { kind: K }>;
+
+export class FunctionHost implements ExecutionOwner {
+  readonly #fn: WorkflowFunction;
+  readonly #ports: HostPorts;
+  readonly #options: HostOptions;
+  readonly #executionPorts: ExecutionPorts;
+  readonly #live = new Map<string, Execution>();
+  /** Resting executions, the longest at rest first. */
+  readonly #resting = new Map<string, Execution>();
+  readonly #loading = new Map<string, Promise<void>>();
+  #draining = false;
+  #idle: (() => void)[] = [];
+
+  constructor(fn: WorkflowFunction, ports: HostPorts, options: HostOptions) {
+    this.#fn = fn;
+    this.#ports = ports;
+    this.#options = options;
+    const { journal } = ports;
+    this.#executionPorts = {
+      ...ports,
+      append: (run, entry, expectedLast) => journal.append(run, entry, expectedLast),
+      entries: (run) => journal.entries(run),
+    };
+  }
+
+  /** Runs that execute here now. */
+  get executing(): number {
+    return this.#live.size - this.#resting.size;
+  }
+
+  /** Takes a delivery; resolves when it is acknowledged, given back or let go. Never rejects. */
+  handle(delivery: InputDelivery): Promise<void> {
+    return new Promise((resolve) => this.#accept(new Holding(delivery, this.#ports.now(), resolve), delivery));
+  }
+
+  #accept(input: Holding, delivery: InputDelivery): void {
+    const key = delivery.run.runId;
+    const loading = this.#loading.get(key);
+    if (loading !== undefined) return void loading.then(() => this.#accept(input, delivery));
+    const parsed = parseInput(delivery.data);
+    if (!parsed.ok) return this.#load(key, input, () => this.#refuse(input, delivery, parsed.error));
+    if (this.#draining) return input.nak();
+    const body = parsed.value;
+    const live = this.#live.get(key);
+    if (live !== undefined) return this.#toLive(live, key, input, body);
+    if (body.kind === 'start' && delivery.deliveries === 1) {
+      return this.#start(delivery.run, input, body, noRecall(delivery.run.workflow, key), delivery.at);
+    }
+    this.#load(key, input, () => this.#cold(delivery.run, input, body, delivery.at));
+  }
+
+  async #refuse(input: Holding, delivery: InputDelivery, poison: { code: string; reason: string }): Promise<void> {
+    await this.#ports.refuse(delivery, poison.code, poison.reason);
+    input.term('see the dead letter');
+  }
+
+  /** One run at a time: what comes for it meanwhile waits. */
+  #load(key: string, input: Holding, work: () => Promise<void>): void {
+    const loading = work()
+      .catch((error: unknown) => this.#giveBack([input], error))
+      .finally(() => this.#loading.delete(key));
+    this.#loading.set(key, loading);
+  }
+
+  #toLive(live: Execution, key: string, input: Holding, body: InputBody): void {
+    const index = live.held.findIndex(({ seq }) => seq === input.seq);
+    if (index >= 0) {
+      // It came again because we held it for too long; the newer delivery is the one the server waits for.
+      live.held[index]?.drop();
+      live.held[index] = input;
+      return;
+    }
+    if (input.deliveries === 1) return this.#give(live, key, input, body);
+    if (live.tail.holds(input.seq)) return input.drop();
+    this.#load(key, input, async () => {
+      const entries = await this.#ports.journal.entries(live.run);
+      if (live.isOver) return input.nak();
+      if (isRecorded(entries, input.seq)) return input.ack();
+      this.#give(live, key, input, body);
+    });
+  }
+
+  #give(live: Execution, key: string, input: Holding, body: InputBody): void {
+    if (body.kind !== 'signal' && body.kind !== 'timer' && body.kind !== 'cancel') return input.ack();
+    this.#resting.delete(key);
+    live.take(input, body);
+  }
+
+  #start(run: RunRef, input: Holding, body: Body<'start'>, recalled: Recall, at: number): void {
+    const execution = this.#execution(run, recalled, input, at);
+    const { digest, payload, source, by, notify } = body;
+    const trace = body.trace ?? { traceparent: `00-${traceIdOfRun(run.runId)}-${spanIdOf(run.runId, 'origin')}-01` };
+    const started: Transition = {
+      type: 'RunStarted',
+      digest,
+      payload,
+      trace,
+      worker: this.#options.worker,
+      ...(source === undefined ? {} : { source }),
+      ...(by === undefined ? {} : { by }),
+      ...(notify === undefined ? {} : { notify }),
+    };
+    const batch = execution.tail.push(started, true);
+    execution.now = batch.at;
+    execution.notify = notify;
+    execution.spans.begin(trace.traceparent, batch.at);
+    execution.begin(payload);
+  }
+
+  #execution(run: RunRef, recalled: Recall, input: HeldInput, at: number): Execution {
+    const { worker } = this.#options;
+    const options = { worker, ports: this.#executionPorts, owner: this, recalled, cause: input.seq, at };
+    const execution = new Execution(run, this.#fn, options);
+    execution.held.push(input);
+    this.#live.set(run.runId, execution);
+    return execution;
+  }
+
+  /** F10. */
+  #takeOver(run: RunRef, input: Holding, recalled: Recall, at: number, body?: InputBody): void {
+    const execution = this.#execution(run, recalled, input, at);
+    execution.push({ type: 'RunClaimed', worker: this.#options.worker });
+    if (body !== undefined) {
+      execution.held.length = 0;
+      execution.take(input, body);
+    }
+    execution.begin(recalled.state.payload);
+    this.#ports.telemetry.metrics.count('millrace_functions_resumed_total', { workflow: run.workflow });
+  }
+
+  /** An input of a run that is not in this process. */
+  async #cold(run: RunRef, input: Holding, body: InputBody, at: number): Promise<void> {
+    const entries = await this.#ports.journal.entries(run);
+    const recalled = recall(run.workflow, run.runId, entries);
+    const { state } = recalled;
+    if (body.kind === 'start' && state.status === 'new') return this.#start(run, input, body, recalled, at);
+    const recorded = body.kind === 'start' || isRecorded(entries, input.seq);
+    if (isEnded(state))
+      return recorded ? this.#endedAgain(run, input, recalled) : this.#afterEnd(run, input, body, recalled, at);
+    if (state.suspended === true && recorded) return this.#restsAgain(run, input, recalled);
+    // Recorded, delivered again, and the run does not rest: whoever held the input is gone.
+    if (state.status === 'running' && recorded) return this.#takeOver(run, input, recalled, at);
+    await this.#fresh(run, input, body, recalled, at);
+  }
+
+  /** An input that nobody has recorded, of a run that has not ended. */
+  async #fresh(run: RunRef, input: Holding, body: InputBody, recalled: Recall, at: number): Promise<void> {
+    const { state } = recalled;
+    const counts = body.kind === 'signal' || (state.status === 'running' && this.#counts(recalled, body));
+    if (!counts) return input.ack();
+    if (state.suspended === true && body.kind !== 'cancel') return this.#takeOver(run, input, recalled, at, body);
+    const transitions = recordOf(recalled, body);
+    const stored = await this.#ports.journal.append(
+      run,
+      { v: 1, cause: input.seq, at: Math.max(at, this.#ports.now()), transitions },
+      state.lastEntry,
+    );
+    if (!stored.ok) return this.#cold(run, input, body, at); // somebody moved it; what is true now?
+    if (body.kind === 'cancel') {
+      for (const timer of Object.keys(state.timers)) this.#ports.cancelTimer(run, timer);
+      this.#tell(run, state.notify, { status: 'cancelled', reason: body.reason });
+    }
+    this.#ports.wake(run); // F9
+    input.ack();
+  }
+
+  #counts({ state }: Recall, body: InputBody): boolean {
+    return body.kind === 'cancel' || (body.kind === 'timer' && state.timers[body.timer] !== undefined);
+  }
+
+  /** The acknowledgement was lost, or the process died just before it. */
+  #endedAgain(run: RunRef, input: Holding, { state }: Recall): void {
+    const ending = endingOfState(state);
+    if (ending !== undefined) this.#tell(run, state.notify, ending);
+    input.ack();
+  }
+
+  async #restsAgain(run: RunRef, input: Holding, { state }: Recall): Promise<void> {
+    // F6: the process may have died between the entry and the timers.
+    const timers = Object.entries(state.timers);
+    await Promise.all(timers.map(([timer, due]) => this.#ports.setTimer(run, timer, due)));
+    input.ack();
+  }
+
+  async #afterEnd(run: RunRef, input: Holding, body: InputBody, recalled: Recall, at: number): Promise<void> {
+    const { state } = recalled;
+    const open = state.status === 'failed' || state.status === 'cancelled';
+    if (!open || (body.kind !== 'signal' && body.kind !== 'retry')) return input.ack();
+    const transitions: Transition[] =
+      body.kind === 'signal'
+        ? recordOf(recalled, body)
+        : [retried(recalled, body), { type: 'RunClaimed', worker: this.#options.worker }];
+    const entry = { v: 1 as const, cause: input.seq, at: Math.max(at, this.#ports.now()), transitions };
+    const stored = await this.#ports.journal.append(run, entry, state.lastEntry);
+    if (!stored.ok) return this.#cold(run, input, body, at);
+    if (body.kind === 'signal') return input.ack();
+    const entries = await this.#ports.journal.entries(run);
+    this.#takeOver(run, input, recall(run.workflow, run.runId, entries), at);
+  }
+
+  #tell(run: RunRef, notify: string | undefined, ending: Ending): void {
+    if (notify !== undefined) this.#ports.notify(notify, run, ending);
+  }
+
+  rested(execution: Execution): void {
+    const key = execution.run.runId;
+    for (const input of execution.held.splice(0)) input.ack();
+    this.#resting.delete(key);
+    this.#resting.set(key, execution);
+    if (this.#resting.size > (this.#options.keepResting ?? 1_000)) {
+      const [oldest] = this.#resting;
+      if (oldest !== undefined) this.#forget(oldest[0], oldest[1]);
+    }
+    this.#left();
+  }
+
+  #forget(key: string, execution: Execution): void {
+    this.#resting.delete(key);
+    this.#live.delete(key);
+    execution.discard();
+  }
+
+  ended(execution: Execution, ending: Ending, unrecorded: readonly HeldInput[]): void {
+    const { run } = execution;
+    this.#live.delete(run.runId);
+    this.#resting.delete(run.runId);
+    for (const input of execution.held) input.ack();
+    for (const input of unrecorded) input.nak();
+    this.#tell(run, execution.notify, ending);
+    this.#ports.telemetry.metrics.count('millrace_functions_ended_total', {
+      workflow: run.workflow,
+      outcome: ending.status,
+    });
+    this.#left();
+  }
+
+  lost(execution: Execution, why: Loss): void {
+    const { run, held } = execution;
+    this.#live.delete(run.runId);
+    this.#resting.delete(run.runId);
+    if (why.by === undefined) this.#giveBack([...held, ...why.unrecorded], why.error);
+    else {
+      // The input its new holder goes by is his; the others are recorded and would only wake the run without need.
+      for (const input of held)
+        if (input.seq === why.by.cause) input.drop();
+        else input.ack();
+      for (const input of why.unrecorded)
+        if (input.seq === why.by.cause) input.drop();
+        else input.nak();
+      this.#ports.telemetry.metrics.count('millrace_functions_lost_total', { workflow: run.workflow });
+    }
+    this.#left();
+  }
+
+  #giveBack(inputs: readonly HeldInput[], error: unknown): void {
+    const { log } = this.#ports.telemetry;
+    const code = isMillraceError(error) ? error.code : 'MR_INTERNAL';
+    for (const input of inputs) {
+      const delayMs = giveBackMs(input.deliveries);
+      input.nak(delayMs);
+      log.warn(
+        { workflow: this.#fn.name, seq: input.seq, deliveries: input.deliveries, delayMs, code, err: error },
+        `input given back: ${messageOf(error)}`,
+      );
+    }
+  }
+
+  /** Someone wrote into the log of a run that may execute here. */
+  wake(runId: string): void {
+    void this.#live.get(runId)?.look();
+  }
+
+  /** Keeps hold of the inputs of runs that have executed for a while. */
+  beat(olderThanMs: number): void {
+    const before = this.#ports.now() - olderThanMs;
+    for (const { held } of this.#live.values()) for (const input of held) if (input.since <= before) input.working();
+  }
+
+  /** Takes nothing more, waits for runs to rest or end until the deadline, gives the rest back for others to take over. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#draining = true;
+    for (const [key, execution] of this.#resting) this.#forget(key, execution);
+    const stop = this.#ports.after(deadlineMs, () => {
+      for (const execution of [...this.#live.values()]) execution.abandon({});
+      this.#left();
+    });
+    while (this.#live.size > 0 || this.#loading.size > 0)
+      await new Promise<void>((resolve) => this.#idle.push(resolve));
+    stop();
+  }
+
+  #left(): void {
+    if (!this.#draining) return;
+    for (const [key, execution] of this.#resting) this.#forget(key, execution);
+    for (const wake of this.#idle.splice(0)) wake();
+  }
+}
+
+/** What an input means that no execution takes: the entry says that it came. */
+function recordOf({ state }: Recall, body: InputBody): Transition[] {
+  switch (body.kind) {
+    case 'signal':
+      return [
+        {
+          type: 'SignalReceived',
+          name: body.name,
+          payload: body.payload,
+          ...(body.by === undefined ? {} : { by: body.by }),
+        },
+      ];
+    case 'timer':
+      return [{ type: 'TimerFired', timer: body.timer }];
+    case 'cancel': {
+      const { reason, by } = body;
+      const waiting = Object.values(state.steps).filter(({ status }) => status === 'waiting' || status === 'backoff');
+      return [
+        ...Object.keys(state.timers).map((timer): Transition => ({ type: 'TimerCancelled', timer })),
+        ...waiting.map(
+          (step): Transition => ({ type: 'StepCancelled', step: step.name, attempt: step.attempt, reason }),
+        ),
+        { type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }) },
+      ];
+    }
+    default:
+      return [];
+  }
+}
+
+/** Takes back the failure that ended the run, and what its end cancelled; failures that the code has dealt with stay. */
+function retried({ state }: Recall, body: Body<'retry'>): Transition {
+  const steps = Object.values(state.steps)
+    .filter(({ name, status }) => status === 'cancelled' || (status === 'failed' && name === state.failedStep))
+    .map(({ name }) => name);
+  return { type: 'RunRetried', steps, ...(body.by === undefined ? {} : { by: body.by }) };
+}

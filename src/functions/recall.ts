@@ -1,0 +1,35 @@
+/** What a run's journal says to the function that is executed again. Pure. */
+import { evolveEntry, newRun, type RunState, type StoredEntry } from '../engine/index.ts';
+
+export interface Recall {
+  readonly state: RunState;
+  /** Operations that have ended (completed or failed for good), in the order of the log: the order their results come in. */
+  readonly order: readonly string[];
+  /** The journal's time of each of them. */
+  readonly times: ReadonlyMap<string, number>;
+}
+
+/** Nothing was recorded yet. */
+export function noRecall(workflow: string, runId: string): Recall {
+  return { state: newRun(workflow, runId), order: [], times: new Map() };
+}
+
+/** The run as its log tells it. */
+export function recall(workflow: string, runId: string, entries: readonly StoredEntry[]): Recall {
+  let order: string[] = [];
+  const times = new Map<string, number>();
+  for (const { transitions, at } of entries) {
+    for (const t of transitions) {
+      if (t.type === 'StepCompleted' || t.type === 'StepFailed') {
+        order.push(t.step);
+        times.set(t.step, at);
+      } else if (t.type === 'RunRetried') order = order.filter((step) => !t.steps.includes(step));
+    }
+  }
+  return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times };
+}
+
+/** Whether the input's transitions are in the log. A start has no mark of its own: a run that is not new was started. */
+export function isRecorded(entries: readonly StoredEntry[], seq: number): boolean {
+  return entries.some(({ cause }) => cause === seq);
+}

@@ -1,0 +1,171 @@
+/** A step of a durable function: its attempts, their records, their retries. */
+import type { Failure, StepState } from '../engine/index.ts';
+import { backoffMs, MillraceError } from '../kernel/index.ts';
+import { failureOf, StepError } from './errors.ts';
+import type { Execution } from './execution.ts';
+import { asJson } from './json.ts';
+import type { StepAttempt, StepOptions } from './types.ts';
+
+const DEFAULT_RETRY = { initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.2, maxAttempts: 3 } as const;
+
+type Run<T> = (attempt: StepAttempt) => T | PromiseLike<T>;
+
+/** See {@link Context.step}. */
+export function runStep<T>(execution: Execution, name: string, run: Run<T>, options: StepOptions): Promise<T> {
+  const id = execution.idOf(name);
+  const { steps } = execution.recalled.state;
+  const known = Object.hasOwn(steps, id) ? steps[id] : undefined;
+  return new Promise<T>((resolve, reject) => {
+    // What a step gave was stored as JSON of what it returned: the type is the code's own promise.
+    if (known?.status === 'completed') return execution.replay(id, () => resolve((known.output ?? null) as T));
+    if (known?.status === 'failed') {
+      const { error } = known;
+      return execution.replay(id, () => reject(new StepError(id, error ?? lostError)));
+    }
+    execution.enter();
+    new Step(execution, id, run, options, resolve, reject).begin(known);
+  });
+}
+
+const lostError: Failure = { code: 'MR_INTERNAL', message: 'failed', retryable: false, lost: false };
+
+class Step<T> {
+  readonly #execution: Execution;
+  readonly #id: string;
+  readonly #run: Run<T>;
+  readonly #options: StepOptions;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (error: unknown) => void;
+  #attempt = 1;
+  #begunAt = 0;
+  /** Set once the attempt has ended, one way or the other. */
+  #ended = false;
+
+  constructor(
+    execution: Execution,
+    id: string,
+    run: Run<T>,
+    options: StepOptions,
+    resolve: (value: T) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#execution = execution;
+    this.#id = id;
+    this.#run = run;
+    this.#options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** Begins, or goes on where the journal leaves off: a failed attempt counts, its backoff is waited to its end. */
+  begin(known: StepState | undefined): void {
+    if (known?.status !== 'backoff') return this.#execution.effect(() => this.#invoke());
+    this.#attempt = known.attempt + 1;
+    this.#later((known.retryAt ?? 0) - this.#execution.ports.now());
+  }
+
+  #later(ms: number): void {
+    this.#execution.effect(() => void this.#execution.ports.after(Math.max(0, ms), () => this.#invoke()));
+  }
+
+  #invoke(): void {
+    if (this.#execution.isOver) return;
+    this.#begunAt = this.#execution.ports.now();
+    this.#ended = false;
+    const { timeoutMs } = this.#options;
+    const attempt = this.#attempt;
+    const limit = timeoutMs === undefined ? undefined : this.#limit(attempt, timeoutMs);
+    let given: T | PromiseLike<T>;
+    try {
+      given = this.#run(this.#attemptOf(limit?.signal));
+    } catch (error) {
+      limit?.stop();
+      return this.#failed(attempt, error);
+    }
+    if (!isThenable(given)) {
+      limit?.stop();
+      return this.#succeeded(attempt, given);
+    }
+    given.then(
+      (value) => {
+        limit?.stop();
+        this.#succeeded(attempt, value);
+      },
+      (error: unknown) => {
+        limit?.stop();
+        this.#failed(attempt, error);
+      },
+    );
+  }
+
+  #limit(attempt: number, timeoutMs: number): { readonly signal: AbortSignal; readonly stop: () => void } {
+    const abort = new AbortController();
+    const stop = this.#execution.ports.after(timeoutMs, () => {
+      const error = new MillraceError('MR_STEP_TIMEOUT', `attempt ${attempt} did not end within ${timeoutMs} ms`);
+      abort.abort(error);
+      this.#failed(attempt, error);
+    });
+    return { signal: AbortSignal.any([abort.signal, this.#execution.signal]), stop };
+  }
+
+  #attemptOf(signal: AbortSignal | undefined): StepAttempt {
+    const { run, signal: ofRun } = this.#execution;
+    return {
+      attempt: this.#attempt,
+      idempotencyKey: `${run.runId}/${this.#id}`,
+      signal: signal ?? ofRun,
+    };
+  }
+
+  /** True for the first end of the attempt that is under way. */
+  #ends(attempt: number): boolean {
+    if (this.#ended || attempt !== this.#attempt || this.#execution.isOver) return false;
+    this.#ended = true;
+    return true;
+  }
+
+  #succeeded(attempt: number, value: T): void {
+    if (!this.#ends(attempt)) return;
+    let output: ReturnType<typeof asJson>;
+    try {
+      output = asJson(value, `what step "${this.#id}" returned`);
+    } catch (error) {
+      this.#ended = false;
+      return this.#failed(attempt, error);
+    }
+    const batch = this.#execution.push({ type: 'StepCompleted', step: this.#id, attempt, output });
+    if (batch === undefined) return this.#execution.leave();
+    this.#execution.spans.attempt(batch, this.#id, attempt, this.#begunAt, 'completed');
+    this.#execution.settle(batch, () => {
+      this.#resolve(output as T);
+      this.#execution.leave();
+    });
+  }
+
+  #failed(attempt: number, thrown: unknown): void {
+    if (!this.#ends(attempt)) return;
+    const error = failureOf(thrown);
+    const policy = { ...DEFAULT_RETRY, ...this.#options.retry };
+    const again = error.retryable && attempt < policy.maxAttempts;
+    if (!again) {
+      const batch = this.#execution.push({ type: 'StepFailed', step: this.#id, attempt, error });
+      if (batch === undefined) return this.#execution.leave();
+      this.#execution.spans.attempt(batch, this.#id, attempt, this.#begunAt, 'failed', error);
+      return this.#execution.settle(batch, () => {
+        this.#reject(new StepError(this.#id, error));
+        this.#execution.leave();
+      });
+    }
+    const delay = backoffMs(policy, attempt, `${this.#execution.run.runId}/${this.#id}`);
+    const retryAt = this.#execution.ports.now() + delay;
+    const batch = this.#execution.push({ type: 'StepRetryScheduled', step: this.#id, attempt, error, retryAt });
+    if (batch === undefined) return this.#execution.leave();
+    this.#execution.spans.attempt(batch, this.#id, attempt, this.#begunAt, 'retrying', error);
+    this.#attempt++;
+    this.#later(delay);
+  }
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return value !== null && typeof value === 'object' && 'then' in value && typeof value.then === 'function';
+}

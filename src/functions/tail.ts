@@ -1,0 +1,182 @@
+/**
+ * The end of one run's log, as the process that executes the run writes it.
+ *
+ * Job: gather transitions, append them one entry at a time under the fence, let effects wait until what they depend on is
+ * stored. Boundary: knows neither the function nor deliveries; what a conflict means is its owner's business.
+ *
+ *   F1 an effect begins only when every transition pushed before it is stored;
+ *   F2 one append of a run is under way at a time; transitions of one cause that wait meanwhile go into one entry;
+ *   F3 after a conflict the same entry is tried again behind what was found, or nothing is written any more.
+ */
+import type { LogEntry, Transition } from '../engine/index.ts';
+import { isMillraceError, type Result } from '../kernel/index.ts';
+import type { SpanRecord } from '../telemetry/index.ts';
+
+/** An input in the hands of an execution. */
+export interface HeldInput {
+  readonly seq: number;
+  /** How often it was delivered, from 1. */
+  readonly deliveries: number;
+  /** When this process got it, ms since the epoch. */
+  readonly since: number;
+  ack(): void;
+  nak(delayMs?: number): void;
+  /** Lets go of it without a word: it is somebody else's, or comes again by itself. */
+  drop(): void;
+  /** Says that it is being worked on. */
+  working(): void;
+}
+
+/** Transitions of one cause that are stored together, and what waits for that. */
+export interface Batch {
+  readonly cause: number;
+  /** The journal's time of the entry, ms since the epoch. */
+  readonly at: number;
+  transitions: Transition[];
+  /** How many of the transitions effects must wait for. */
+  hard: number;
+  readonly effects: (() => void)[];
+  readonly inputs: HeldInput[];
+  readonly spans: SpanRecord[];
+}
+
+export interface TailPorts {
+  /** Appends to the run's log; as {@link Journal.append}. */
+  readonly append: (entry: LogEntry, expectedLast: number) => Promise<Result<number, 'conflict'>>;
+  readonly now: () => number;
+  readonly stored: (batch: Batch) => void;
+  readonly conflict: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+export class Tail {
+  readonly #ports: TailPorts;
+  #batches: Batch[] = [];
+  #inFlight: Batch | undefined;
+  #hard = 0;
+  #closed = false;
+  /** Sequence of the input that what comes next follows from. */
+  cause: number;
+  lastEntry: number;
+  /** The journal's time: that of the latest batch. */
+  at: number;
+
+  constructor(ports: TailPorts, from: { readonly cause: number; readonly lastEntry: number; readonly at: number }) {
+    this.#ports = ports;
+    this.cause = from.cause;
+    this.lastEntry = from.lastEntry;
+    this.at = from.at;
+  }
+
+  /** True when nothing waits to be stored. */
+  get isIdle(): boolean {
+    return this.#batches.length === 0 && this.#inFlight === undefined;
+  }
+
+  get isAppending(): boolean {
+    return this.#inFlight !== undefined;
+  }
+
+  /**
+   * Adds a transition.
+   * @param soft effects need not wait for it: it follows from the input alone
+   */
+  push(transition: Transition, soft = false): Batch {
+    const batch = this.#current();
+    batch.transitions.push(transition);
+    if (!soft) {
+      batch.hard++;
+      this.#hard++;
+    }
+    return batch;
+  }
+
+  /** The batch that transitions go to now. */
+  #current(): Batch {
+    const last = this.#batches.at(-1);
+    if (last !== undefined && last.cause === this.cause) return last;
+    this.at = Math.max(this.at, this.#ports.now());
+    const batch: Batch = {
+      cause: this.cause,
+      at: this.at,
+      transitions: [],
+      hard: 0,
+      effects: [],
+      inputs: [],
+      spans: [],
+    };
+    this.#batches.push(batch);
+    return batch;
+  }
+
+  /** True when an input waits here for its transitions to be stored. */
+  holds(seq: number): boolean {
+    return this.#waiting().some(({ inputs }) => inputs.some((input) => input.seq === seq));
+  }
+
+  /** F1. */
+  afterStored(effect: () => void): void {
+    if (this.#hard === 0) return effect();
+    const batch = this.#batches.at(-1) ?? this.#inFlight;
+    if (batch === undefined) return effect();
+    batch.effects.push(effect);
+  }
+
+  /** F2: appends what waits, unless an append is under way. */
+  flush(): void {
+    const batch = this.#batches[0];
+    if (batch === undefined || this.#inFlight !== undefined || this.#closed) return;
+    this.#batches.shift();
+    this.#inFlight = batch;
+    this.#append(batch);
+  }
+
+  #append(batch: Batch): void {
+    const entry: LogEntry = { v: 1, cause: batch.cause, at: batch.at, transitions: batch.transitions };
+    this.#ports.append(entry, this.lastEntry).then(
+      (result) => {
+        if (this.#closed) return;
+        if (!result.ok) return this.#ports.conflict();
+        this.lastEntry = result.value;
+        this.#inFlight = undefined;
+        this.#hard -= batch.hard;
+        this.#ports.stored(batch);
+      },
+      (error: unknown) => {
+        if (this.#closed) return;
+        this.#ports.failed(error);
+      },
+    );
+  }
+
+  /** F3: tries the refused entry again, behind the given one. */
+  again(lastEntry: number): void {
+    this.lastEntry = lastEntry;
+    if (this.#inFlight !== undefined) this.#append(this.#inFlight);
+  }
+
+  /** Replaces everything that waits by one transition: what waited can never be stored. */
+  replace(transition: Transition): void {
+    const dropped = this.#waiting();
+    this.#batches = [];
+    this.#inFlight = undefined;
+    this.#hard = 0;
+    const batch = this.push(transition);
+    for (const { inputs } of dropped) batch.inputs.push(...inputs);
+  }
+
+  /** F3: writes nothing any more; gives what was not stored. */
+  close(): readonly Batch[] {
+    const dropped = this.#waiting();
+    this.#closed = true;
+    this.#batches = [];
+    this.#inFlight = undefined;
+    return dropped;
+  }
+
+  #waiting(): readonly Batch[] {
+    return this.#inFlight === undefined ? this.#batches : [this.#inFlight, ...this.#batches];
+  }
+}
+
+export const isTooLarge = (error: unknown): boolean => isMillraceError(error, 'MR_PAYLOAD_TOO_LARGE');

@@ -5,11 +5,13 @@
  * deleted and created again. Boundary: neither acknowledges nor interprets anything, except that messages fetched but not
  * begun when it stops are given back at once, and that the server is told of those that are still in hand.
  *   D1 a message is in hand from its arrival here to the end of its handler, also while it waits for its turn; one that is in
- *      hand is not delivered again while this process lives and reaches the server, however slow its handler or the server is.
+ *      hand is not delivered again while this process lives and reaches the server, however slow its handler or the server is;
+ *   D2 at most twice `maxInFlight` messages are in hand, so that one process cannot have all that the server gives out without
+ *      acknowledgement: what a dead one held would keep everything from the others until the ack wait is over.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ConsumerMessages, JetStreamClient, JsMsg } from '@nats-io/jetstream';
+import type { Consumer, ConsumerMessages, JetStreamClient, JsMsg } from '@nats-io/jetstream';
 import { messageOf } from '../kernel/index.ts';
 import { Holding } from './holding.ts';
 
@@ -95,30 +97,39 @@ class Consuming implements DurableConsumption {
 
   /** One binding: ends when it is stopped or when the server says that the consumer is gone. */
   async #bind(): Promise<void> {
-    const { js, stream, consumer, maxInFlight, onBind } = this.#options;
+    const { js, stream, consumer, onBind } = this.#options;
     const bound = await js.consumers.get(stream, consumer);
     if (this.#stopping.signal.aborted) return;
     this.#renew(nanosToMs((await bound.info(true)).config.ack_wait));
     onBind?.();
-    const messages = await bound.consume({
-      max_messages: Math.max(maxInFlight, 10),
+    this.bound = true;
+    try {
+      while (!this.#stopping.signal.aborted) {
+        await this.#fetch(bound);
+        while (this.#waiting.length > 0 && !this.#stopping.signal.aborted) await this.#untilWoken();
+      }
+    } finally {
+      for (const msg of this.#waiting.splice(0)) this.#giveBack(msg);
+    }
+  }
+
+  /**
+   * D2: asks for as many as may run at once, and again when all of those have been begun. The library's own consume() would go on
+   * asking as long as its messages are looked at, and D1 wants them looked at when they arrive.
+   */
+  async #fetch(bound: Consumer): Promise<void> {
+    const messages = await bound.fetch({
+      max_messages: this.#options.maxInFlight,
       expires: EXPIRES_MS,
       idle_heartbeat: HEARTBEAT_MS,
     });
     this.#messages = messages;
-    this.bound = true;
-    void this.#watch(messages);
     if (this.#stopping.signal.aborted) messages.stop();
     for await (const msg of messages) {
-      if (this.#stopping.signal.aborted) {
-        msg.nak();
-        continue;
-      }
       this.#inHand.take(msg);
       this.#waiting.push(msg);
       this.#beginWaiting();
     }
-    for (const msg of this.#waiting.splice(0)) this.#giveBack(msg);
   }
 
   /** D1: what is in hand for long says so at a third of the ack wait. */
@@ -128,15 +139,6 @@ class Consuming implements DurableConsumption {
       for (const msg of this.#inHand.tick()) msg.working();
     }, ackWaitMs / 3);
     this.#renewing.unref();
-  }
-
-  async #watch(messages: ConsumerMessages): Promise<void> {
-    for await (const { type } of messages.status()) {
-      if (type === 'consumer_deleted' || type === 'consumer_not_found' || type === 'stream_not_found') {
-        this.#report(`the server says ${type}`);
-        messages.stop();
-      }
-    }
   }
 
   #beginWaiting(): void {

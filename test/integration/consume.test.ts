@@ -57,10 +57,10 @@ it('holds what is being handled and what waits for its turn beyond the ack wait 
   });
   const sequences: number[] = [];
   for (let i = 0; i < 3; i++) sequences.push((await door.js.publish('slow.held', String(i))).seq);
-  // A sign comes every third of the ack wait: after nine of each, two ack waits have passed.
+  // The third is still at the server (D2). A sign comes every third of the ack wait: after nine, two ack waits have passed.
   const often = (items: readonly string[]): boolean =>
-    sequences.every((seq) => items.filter((one) => one === String(seq)).length >= 9);
-  await renewed.until('nine signs of each message', often);
+    sequences.slice(0, 2).every((seq) => items.filter((one) => one === String(seq)).length >= 9);
+  await renewed.until('nine signs of each of the first two', often);
   first.resolve();
   await deliveries.until('all three', (items) => items.length >= 3);
   await consumption.stop();
@@ -99,4 +99,30 @@ it('the twin: without a sign the server delivers again', async () => {
   const raw = await door.js.consumers.get(STREAM, consumer);
   expect((await raw.next({ expires: 5_000 }))?.info.deliveryCount).toBe(1);
   expect((await raw.next({ expires: 5_000 }))?.info.deliveryCount).toBe(2);
+});
+
+it('has no more than twice what it may handle at once in hand (D2)', async () => {
+  const consumer = await consumerOn('slow.many');
+  for (let i = 0; i < 20; i++) await door.js.publish('slow.many', String(i));
+  const renewed = signs(consumer);
+  const go = deferred();
+  const seen = new Collector<number>();
+  const consumption = consumeDurable({
+    js: door.js,
+    stream: STREAM,
+    consumer,
+    maxInFlight: 3,
+    async handle(msg) {
+      await go.promise;
+      seen.add(msg.seq);
+      msg.ack();
+    },
+  });
+  // By the fourth sign of one message whatever else was asked for has come.
+  await renewed.until('four signs of one', (items) => items.some((one) => items.filter((x) => x === one).length >= 4));
+  expect((await door.jsm.consumers.info(STREAM, consumer)).num_ack_pending).toBe(6);
+  go.resolve();
+  await seen.until('all', (items) => items.length >= 20);
+  expect(seen.items).toEqual([...seen.items].sort((a, b) => a - b));
+  await consumption.stop();
 });

@@ -10,6 +10,7 @@ export {
 } from './connection.nats.ts';
 export { connectRedis, type RedisDoor, type RedisOptions } from './connection.redis.ts';
 export { type ConsumeOptions, consumeDurable, type DurableConsumption } from './consumer.jetstream.ts';
+export { encodeHeaders, type Headers } from './headers.ts';
 export { expectStored, openPublisher, type Publisher, type PublishOutcome, plainHeaders } from './publisher.nats.ts';
 export { type Check, type HttpOptions, type HttpServer, startHttp } from './server.http.ts';
 export { type Closer, installShutdown, type Shutdown, type ShutdownOptions } from './shutdown.node.ts';

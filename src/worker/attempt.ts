@@ -19,12 +19,18 @@ export const attemptKey = (task: Pick<TaskMessage, 'workflow' | 'runId' | 'step'
 export const reportId = (what: 'started' | 'result', task: TaskMessage): string =>
   `${what}:${task.runId}:${task.step}:${task.attempt}`;
 
-/** What the engine is told of an outcome. */
-export function reportOf(task: TaskMessage, outcome: Outcome): InputBody {
+/** Who ran an attempt, and since when (ms since the epoch). */
+export interface Begun {
+  readonly worker: string;
+  readonly startedAt: number;
+}
+
+/** What the engine is told of an outcome. It names the worker, so a short attempt needs no other report. */
+export function reportOf(task: TaskMessage, outcome: Outcome, { worker, startedAt }: Begun): InputBody {
   const { step, attempt } = task;
   return outcome.ok
-    ? { v: 1, kind: 'task.succeeded', step, attempt, output: outcome.output }
-    : { v: 1, kind: 'task.failed', step, attempt, error: outcome.error };
+    ? { v: 1, kind: 'task.succeeded', step, attempt, worker, startedAt, output: outcome.output }
+    : { v: 1, kind: 'task.failed', step, attempt, worker, startedAt, error: outcome.error };
 }
 
 /** Fails an attempt from inside its handler. */

@@ -82,10 +82,12 @@ export class Pull {
     await Promise.race([this.#subscription?.drain().catch(() => undefined), away]);
   }
 
+  /** While half of what could be begun is still asked for, the rest waits for the next request: one per task is dear. */
   #request(): void {
     const { nc, stream, consumer, free, timers } = this.#options;
-    const batch = free() - this.#outstanding;
-    if (batch <= 0 || nc.isClosed()) return;
+    const room = free();
+    const batch = room - this.#outstanding;
+    if (batch <= 0 || batch < this.#outstanding || nc.isClosed()) return;
     this.#outstanding += batch;
     this.#lastAsked = timers.now();
     const body = { batch, expires: EXPIRES_MS * NANOS, idle_heartbeat: HEARTBEAT_MS * NANOS };

@@ -13,7 +13,7 @@
 import { type InputBody, type TaskMessage, taskMessageSchema } from '../engine/index.ts';
 import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { contextFromHeaders, type LiveSpan, type Telemetry } from '../telemetry/index.ts';
-import { attemptKey, fail, type Outcome, reportId, reportOf, runAttempt } from './attempt.ts';
+import { attemptKey, type Begun, fail, type Outcome, reportId, reportOf, runAttempt } from './attempt.ts';
 import { BoundedMap } from './bounded-map.ts';
 import { describeIssues, terminalFailure } from './errors.ts';
 import type { RegisteredHandler, ResultSink, StepContext, TaskDelivery, Timers } from './types.ts';
@@ -22,6 +22,8 @@ import type { RegisteredHandler, ResultSink, StepContext, TaskDelivery, Timers }
 const GRACE_MS = 5_000;
 /** Wait before the server may hand out again what could not be reported, in ms. */
 const REPORT_AGAIN_MS = 5_000;
+/** Attempts that end sooner are reported once, by their result, in ms. */
+const SHORT_MS = 75;
 const REMEMBERED = 10_000;
 const UNREPORTED = 100;
 
@@ -40,6 +42,12 @@ export interface RunnerDeps {
   readonly graceMs?: number;
 }
 
+interface Report {
+  readonly outcome: Outcome;
+  readonly begun: Begun;
+  readonly span: LiveSpan['context'];
+}
+
 interface Held {
   readonly task: TaskMessage;
   /** The latest delivery: an older one's acknowledgement may be refused. */
@@ -55,9 +63,7 @@ export class HandlerRunner {
   readonly #waiting = new Map<string, Held>();
   readonly #done = new BoundedMap<string, true>(REMEMBERED);
   readonly #cancelled = new BoundedMap<string, string>(REMEMBERED);
-  readonly #unreported = new BoundedMap<string, { readonly body: InputBody; readonly span: LiveSpan['context'] }>(
-    UNREPORTED,
-  );
+  readonly #unreported = new BoundedMap<string, Report>(UNREPORTED);
   readonly #stopHeartbeat: () => void;
   readonly #labels: { readonly queue: string; readonly handler: string };
   #draining = false;
@@ -188,15 +194,12 @@ export class HandlerRunner {
     const { task } = held;
     const span = this.#startSpan(held);
     const begun = timers.now();
-    const { step, attempt } = task;
-    const started: InputBody = { v: 1, kind: 'task.started', step, attempt, worker: workerName };
-    // A hint for the history: the result that follows on the same connection does not depend on it.
-    this.#deps.sink.send(task, started, reportId('started', task), span.context).catch((error: unknown) => {
-      telemetry.log.debug({ run: task.runId, step, error: messageOf(error) }, 'the start could not be reported');
-    });
+    const stopStarted = timers.after(SHORT_MS, () => this.#reportStart(task, span));
     const outcome = await this.#outcome(held, span);
+    stopStarted();
     if (!held.released) {
-      await this.#report(key, held, { body: reportOf(task, outcome), span: span.context });
+      const report = { outcome, begun: { worker: workerName, startedAt: begun }, span: span.context };
+      await this.#report(key, held, report);
     }
     span.end(outcome.ok ? undefined : outcome.error.message);
     const labels = { ...this.#labels, outcome: outcome.ok ? 'succeeded' : 'failed' };
@@ -207,6 +210,16 @@ export class HandlerRunner {
     this.#running.delete(key);
     telemetry.metrics.gauge('millrace_worker_running', this.#running.size, this.#labels);
     this.#next();
+  }
+
+  /** A hint for those who look while it runs: the result says the same, and does not depend on it. */
+  #reportStart(task: TaskMessage, span: LiveSpan): void {
+    const { sink, telemetry, workerName } = this.#deps;
+    const { step, attempt } = task;
+    const started: InputBody = { v: 1, kind: 'task.started', step, attempt, worker: workerName };
+    sink.send(task, started, reportId('started', task), span.context).catch((error: unknown) => {
+      telemetry.log.debug({ run: task.runId, step, error: messageOf(error) }, 'the start could not be reported');
+    });
   }
 
   #next(): void {
@@ -286,11 +299,7 @@ export class HandlerRunner {
   }
 
   /** Stores the result, then acknowledges (W3); what cannot be stored now is kept for the redelivery (W5). */
-  async #report(
-    key: string,
-    held: Held,
-    result: { readonly body: InputBody; readonly span: LiveSpan['context'] },
-  ): Promise<void> {
+  async #report(key: string, held: Held, result: Report): Promise<void> {
     const { task } = held;
     const { telemetry } = this.#deps;
     try {
@@ -308,17 +317,15 @@ export class HandlerRunner {
   }
 
   /** A result the server can never take (too large) becomes a failure that says so. */
-  async #store(
-    task: TaskMessage,
-    { body, span }: { readonly body: InputBody; readonly span: LiveSpan['context'] },
-  ): Promise<void> {
+  async #store(task: TaskMessage, { outcome, begun, span }: Report): Promise<void> {
     const { sink, handler } = this.#deps;
     try {
-      await sink.send(task, body, reportId('result', task), span);
+      await sink.send(task, reportOf(task, outcome, begun), reportId('result', task), span);
     } catch (error) {
       if (!isMillraceError(error, 'MR_PAYLOAD_TOO_LARGE')) throw error;
       const message = `output of ${handler.name}: ${error.message}`;
-      const failure = reportOf(task, { ok: false, error: terminalFailure(error.code, message, error.hint) });
+      const refused = { ok: false, error: terminalFailure(error.code, message, error.hint) } as const;
+      const failure = reportOf(task, refused, begun);
       await sink.send(task, failure, reportId('result', task), span);
     }
   }

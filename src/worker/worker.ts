@@ -26,7 +26,7 @@ import { Pull } from './pull.jetstream.ts';
 import { createResultSink } from './results.jetstream.ts';
 import { HandlerRunner } from './runner.ts';
 import { processName, processTimers } from './timers.node.ts';
-import type { Handler, HandlerOptions, RegisteredHandler } from './types.ts';
+import type { Handler, HandlerOptions, RegisteredHandler, ResultSink } from './types.ts';
 
 export interface WorkerOptions {
   /** Server URL(s), comma-separated, or a connection that is open already (and stays open after the drain). */
@@ -94,6 +94,7 @@ class NatsWorker implements Worker {
   readonly #handlers = new Map<string, RegisteredHandler>();
   #lanes: Lane[] = [];
   #door: NatsDoor | undefined;
+  #sink: ReturnType<typeof createResultSink> | undefined;
   #cancels: Subscription | undefined;
   #http: HttpServer | undefined;
   #draining: Promise<void> | undefined;
@@ -147,10 +148,12 @@ class NatsWorker implements Worker {
     const door = typeof nats === 'string' ? await connectNats({ url: nats, name: this.name, token, credsFile }) : nats;
     this.#door = door;
     this.#connected = true;
+    const sink = createResultSink(door, processTimers, () => this.#stopped);
+    this.#sink = sink;
     void this.#followStatus(door);
     try {
       if (http !== undefined) this.#http = await this.#serve(http);
-      for (const handler of this.#handlers.values()) this.#lanes.push(await this.#open(door, handler));
+      for (const handler of this.#handlers.values()) this.#lanes.push(await this.#open(door, handler, sink));
       this.#cancels = listenForCancels(door.nc, (message) => {
         for (const { runner } of this.#lanes) runner.cancel(attemptKey(message), message.reason);
       });
@@ -173,6 +176,7 @@ class NatsWorker implements Worker {
     await Promise.all(this.#lanes.map(({ pull }) => pull.stop()));
     await Promise.all(this.#lanes.map(({ runner }) => runner.drain(this.#options.drainMs ?? DEFAULTS.drainMs)));
     this.#stopped = true;
+    this.#sink?.close();
     this.#cancels?.unsubscribe();
     await this.#http?.close();
     await this.#telemetry.tracer.flush();
@@ -184,7 +188,7 @@ class NatsWorker implements Worker {
     this.#telemetry.log.info({ worker: this.name }, 'worker drained');
   }
 
-  async #open(door: NatsDoor, registered: RegisteredHandler): Promise<Lane> {
+  async #open(door: NatsDoor, registered: RegisteredHandler, sink: ResultSink): Promise<Lane> {
     const ackWaitMs = await ensureTaskConsumer(door, this.#queue, registered);
     const { log } = this.#telemetry;
     if (ackWaitMs !== registered.ackWaitMs) {
@@ -196,7 +200,7 @@ class NatsWorker implements Worker {
       handler,
       workerName: this.name,
       queue: this.#queue,
-      sink: createResultSink(door, processTimers, () => this.#stopped),
+      sink,
       timers: processTimers,
       telemetry: this.#telemetry,
       door,

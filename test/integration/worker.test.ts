@@ -69,11 +69,18 @@ interface Report {
 }
 
 /** The first `count` inputs of the run, as they come. */
-async function reports(runId: string, count: number): Promise<readonly Report[]> {
+const reports = (runId: string, count: number): Promise<readonly Report[]> => read(runId, count, () => true);
+
+/** The first `count` results of the run; whether a start was told as well depends on how long the attempt took. */
+const results = (runId: string, count: number): Promise<readonly Report[]> =>
+  read(runId, count, ({ body }) => body.kind !== 'task.started');
+
+async function read(runId: string, count: number, counts: (report: Report) => boolean): Promise<readonly Report[]> {
   const consumer = await door.js.consumers.get(`WF_${WORKFLOW}`, { filter_subjects: inputSubject(WORKFLOW, runId) });
   const found: Report[] = [];
   for await (const msg of await consumer.consume()) {
-    found.push({ id: msg.headers?.get('Nats-Msg-Id') ?? '', body: inputBodySchema.parse(msg.json()) });
+    const report = { id: msg.headers?.get('Nats-Msg-Id') ?? '', body: inputBodySchema.parse(msg.json()) };
+    if (counts(report)) found.push(report);
     if (found.length >= count) break;
   }
   return found;
@@ -90,26 +97,48 @@ const numbers = { input: z.object({ n: z.number() }), output: z.object({ doubled
 const doubled = ({ n }: { n: number }) => ({ doubled: n * 2 });
 
 describe('a worker', () => {
-  it('given a task: start and result are stored under their ids, the task is gone', async () => {
+  it('given a short task: one report under its id, the task is gone', async () => {
     const { handler, runId } = fresh();
     const worker = make().handle(handler, numbers, doubled);
     await worker.start();
     await publishTask(handler, runId, { input: { n: 4 } });
-    expect(await reports(runId, 2)).toEqual([
-      { id: `started:${runId}:s:1`, body: { v: 1, kind: 'task.started', step: 's', attempt: 1, worker: 'w1' } },
+    expect(await reports(runId, 1)).toEqual([
       {
         id: `result:${runId}:s:1`,
-        body: { v: 1, kind: 'task.succeeded', step: 's', attempt: 1, output: { doubled: 8 } },
+        body: {
+          v: 1,
+          kind: 'task.succeeded',
+          step: 's',
+          attempt: 1,
+          worker: 'w1',
+          startedAt: expect.any(Number),
+          output: { doubled: 8 },
+        },
       },
     ]);
     await allAcknowledged(handler);
+  });
+
+  it('given a task that takes long: its start is stored while it runs, then the result', async () => {
+    const { handler, runId } = fresh();
+    let release: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    await make()
+      .handle(handler, numbers, ({ n }) => gate.then(() => doubled({ n })))
+      .start();
+    await publishTask(handler, runId, { input: { n: 4 } });
+    expect(await reports(runId, 1)).toEqual([
+      { id: `started:${runId}:s:1`, body: { v: 1, kind: 'task.started', step: 's', attempt: 1, worker: 'w1' } },
+    ]);
+    release();
+    expect((await reports(runId, 2)).at(-1)).toMatchObject({ id: `result:${runId}:s:1`, body: { worker: 'w1' } });
   });
 
   it('given tasks before it starts: they wait for it in the stream', async () => {
     const { handler, runId } = fresh();
     await publishTask(handler, runId);
     await make().handle(handler, numbers, doubled).start();
-    expect((await reports(runId, 2)).map(({ body }) => body.kind)).toEqual(['task.started', 'task.succeeded']);
+    expect((await reports(runId, 1)).map(({ body }) => body.kind)).toEqual(['task.succeeded']);
   });
 
   it('given a handler that fails: retryable and not, as thrown', async () => {
@@ -120,8 +149,8 @@ describe('a worker', () => {
     await worker.start();
     await publishTask(handler, runId, { step: 'a', input: { n: 1 } });
     await publishTask(handler, runId, { step: 'b', input: { n: 2 } });
-    const results = (await reports(runId, 4)).flatMap(({ body }) => (body.kind === 'task.failed' ? [body] : []));
-    const byStep = results.map(({ step, error }) => [step, error.message, error.retryable]).sort();
+    const failures = (await reports(runId, 2)).flatMap(({ body }) => (body.kind === 'task.failed' ? [body] : []));
+    const byStep = failures.map(({ step, error }) => [step, error.message, error.retryable]).sort();
     expect(byStep).toEqual([
       ['a', 'again', true],
       ['b', 'never', false],
@@ -133,7 +162,7 @@ describe('a worker', () => {
     const worker = make().handle(handler, { ...numbers, output: z.string() }, () => 'x'.repeat(2_000_000));
     await worker.start();
     await publishTask(handler, runId);
-    const last = (await reports(runId, 2)).at(-1)?.body;
+    const last = (await reports(runId, 1)).at(-1)?.body;
     expect(last).toMatchObject({ kind: 'task.failed', error: { code: 'MR_PAYLOAD_TOO_LARGE', retryable: false } });
   });
 
@@ -179,7 +208,7 @@ describe('a worker', () => {
     });
     await worker.start();
     await Promise.all(Array.from({ length: 200 }, (_, i) => publishTask(handler, runId, { step: `s${i}` })));
-    await reports(runId, 400);
+    await reports(runId, 200);
     await allAcknowledged(handler);
     expect(most).toBe(3);
   });
@@ -202,7 +231,7 @@ describe('a worker', () => {
     });
     await worker.start();
     await publishTask(handler, runId);
-    expect((await reports(runId, 2)).at(-1)?.body.kind).toBe('task.succeeded');
+    expect((await results(runId, 1)).at(-1)?.body.kind).toBe('task.succeeded');
     await allAcknowledged(handler);
     expect(runs).toBe(1);
   });
@@ -219,15 +248,10 @@ describe('a worker', () => {
     onTestFinished(() => lost.close());
     const other = fresh();
     const stuck = createWorker({ nats: lost, name: 'stuck', handleSignals: false });
-    let taken: () => void = () => undefined;
-    const took = new Promise<void>((resolve) => (taken = resolve));
-    stuck.handle(other.handler, options, () => {
-      taken();
-      return new Promise(() => undefined);
-    });
+    stuck.handle(other.handler, options, () => new Promise(() => undefined));
     await stuck.start();
     await publishTask(other.handler, other.runId);
-    await took;
+    await reports(other.runId, 1);
     await lost.nc.close(); // its heartbeats go nowhere now
     await make({ name: 'second' }).handle(other.handler, options, doubled).start();
     const bodies = (await reports(other.runId, 2)).map(({ body }) => body);
@@ -254,10 +278,9 @@ describe('a worker', () => {
     await publishTask(handler, runId, { step: 'b' });
     release();
     await drained;
-    const done = (await reports(runId, 2)).map(({ id }) => id);
-    expect(done).toEqual([`started:${runId}:a:1`, `result:${runId}:a:1`]);
+    expect((await results(runId, 1)).map(({ id }) => id)).toEqual([`result:${runId}:a:1`]);
     await make({ name: 'w2' }).handle(handler, numbers, doubled).start();
-    expect((await reports(runId, 4)).at(-1)?.id).toBe(`result:${runId}:b:1`);
+    expect((await results(runId, 2)).at(-1)?.id).toBe(`result:${runId}:b:1`);
   });
 
   it("given an attempt past the drain's deadline: given back at once, another worker finishes it", async () => {
@@ -274,18 +297,18 @@ describe('a worker', () => {
     await worker.drain();
     await make({ name: 'w2' }).handle(handler, numbers, doubled).start();
     // Well inside the ack wait of 30 s: the task was handed back, not timed out.
-    expect((await reports(runId, 2)).at(-1)?.body).toMatchObject({ kind: 'task.succeeded' });
+    expect((await results(runId, 1)).at(-1)?.body).toMatchObject({ kind: 'task.succeeded' });
   });
 
   it('given a consumer that is deleted under it: made again, and work goes on', async () => {
     const { handler, runId } = fresh();
     await make().handle(handler, numbers, doubled).start();
     await publishTask(handler, runId, { step: 'a' });
-    await reports(runId, 2);
+    await results(runId, 1);
     await allAcknowledged(handler);
     await door.jsm.consumers.delete(STREAMS.tasks, taskConsumer('default', handler));
     await publishTask(handler, runId, { step: 'b' });
-    expect((await reports(runId, 4)).at(-1)?.id).toBe(`result:${runId}:b:1`);
+    expect((await results(runId, 2)).at(-1)?.id).toBe(`result:${runId}:b:1`);
   });
 
   it('given health checks: ready while it takes tasks, not any more while it drains', async () => {
@@ -327,9 +350,9 @@ describe('a worker', () => {
     // The test's own requests must not fall into the reconnect; the worker's do.
     await door.close();
     door = await connectNats({ url: nats.url, name: 'worker-test' });
-    expect((await reports(runId, 2)).at(-1)?.id).toBe(`result:${runId}:a:1`);
+    expect((await results(runId, 1)).at(-1)?.id).toBe(`result:${runId}:a:1`);
     await publishTask(handler, runId, { step: 'b', input: { n: 2 } });
-    const all = await reports(runId, 4);
+    const all = await results(runId, 2);
     expect(all.at(-1)?.id).toBe(`result:${runId}:b:1`);
     await allAcknowledged(handler);
     expect(runs).toBe(2);

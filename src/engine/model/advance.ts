@@ -33,8 +33,8 @@ function expressionFailure(error: unknown): Failure {
 
 /** The input of a step: its `with` expressions, else the payload and the outputs of what it needs. */
 function inputOf(draft: Draft, step: StepDefinition): Json {
-  const vars = variables(draft);
   if (step.with !== undefined) {
+    const vars = variables(draft);
     const members = Object.entries(step.with).map(
       ([name, source]) => [name, compileExpression(source, STEP_VARIABLES).evaluate(vars)] as const,
     );

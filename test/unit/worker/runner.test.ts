@@ -8,25 +8,40 @@ const STARTED = {
   msgId: 'started:r1:s:1',
   body: { v: 1, kind: 'task.started', step: 's', attempt: 1, worker: 'tester' },
 };
+const BEGUN = { step: 's', attempt: 1, worker: 'tester', startedAt: 0 };
 const failed = (error: object) => ({
   msgId: 'result:r1:s:1',
-  body: { v: 1, kind: 'task.failed', step: 's', attempt: 1, error: { lost: false, ...error } },
+  body: { v: 1, kind: 'task.failed', ...BEGUN, error: { lost: false, ...error } },
 });
 
 describe('an attempt', () => {
-  it('given a handler that returns: start, result, then the acknowledgement (W3)', async () => {
+  it('given a handler that returns at once: one report that says all, then the acknowledgement (W3)', async () => {
     const { runner, sink } = bench(handler(({ n }) => ({ doubled: n * 2 })));
     const delivery = taskDelivery({ input: { n: 21 } });
     runner.deliver(delivery);
     await settle();
     expect(sink.sent).toEqual([
-      STARTED,
-      {
-        msgId: 'result:r1:s:1',
-        body: { v: 1, kind: 'task.succeeded', step: 's', attempt: 1, output: { doubled: 42 } },
-      },
+      { msgId: 'result:r1:s:1', body: { v: 1, kind: 'task.succeeded', ...BEGUN, output: { doubled: 42 } } },
     ]);
     expect(delivery.log).toEqual(['ack']);
+  });
+
+  it('given a handler that takes longer: its start is reported while it runs, and the result still says it', async () => {
+    const gate = deferred<void>();
+    const { runner, sink, timers } = bench(handler(({ n }) => gate.promise.then(() => ({ doubled: n * 2 }))));
+    runner.deliver(taskDelivery({ input: { n: 21 } }));
+    await settle();
+    timers.advance(74);
+    expect(sink.sent).toEqual([]);
+    timers.advance(1);
+    expect(sink.sent).toEqual([STARTED]);
+    gate.resolve();
+    await settle();
+    expect(sink.sent.slice(1)).toEqual([
+      { msgId: 'result:r1:s:1', body: { v: 1, kind: 'task.succeeded', ...BEGUN, output: { doubled: 42 } } },
+    ]);
+    timers.advance(1_000);
+    expect(sink.sent.length).toBe(2);
   });
 
   it('given a result that is not stored yet: no acknowledgement (W3, negative twin)', async () => {
@@ -57,8 +72,7 @@ describe('an attempt', () => {
     expect(sink.sent.at(-1)?.body).toEqual({
       v: 1,
       kind: 'task.succeeded',
-      step: 's',
-      attempt: 1,
+      ...BEGUN,
       output: { doubled: 2 },
     });
   });
@@ -71,7 +85,7 @@ describe('an attempt', () => {
     const again = taskDelivery({}, 1, 2);
     runner.deliver(again);
     await settle();
-    expect([runs, again.log, sink.sent.length]).toEqual([1, ['ack'], 2]);
+    expect([runs, again.log, sink.sent.length]).toEqual([1, ['ack'], 1]);
   });
 
   it('given another attempt of the same step: it runs (W5, negative twin)', async () => {
@@ -165,7 +179,7 @@ describe('what a handler does wrong', () => {
     const delivery = taskDelivery({ input });
     runner.deliver(delivery);
     await settle();
-    expect(sink.sent).toEqual([STARTED, failed(error)]);
+    expect(sink.sent).toEqual([failed(error)]);
     expect(delivery.log).toEqual(['ack']);
   });
 
@@ -180,7 +194,7 @@ describe('what a handler does wrong', () => {
     runner.deliver(delivery);
     await settle();
     const message = 'output of h: the result has 2 bytes, the server takes 1';
-    expect(sink.sent).toEqual([STARTED, failed({ code: 'MR_PAYLOAD_TOO_LARGE', message, retryable: false })]);
+    expect(sink.sent).toEqual([failed({ code: 'MR_PAYLOAD_TOO_LARGE', message, retryable: false })]);
     expect(delivery.log).toEqual(['ack']);
   });
 
@@ -263,7 +277,7 @@ describe('stopping an attempt', () => {
     await settle();
     runner.cancel('w/r1/s/2', 'changed my mind');
     await settle();
-    expect([sink.sent.length, runner.running]).toEqual([1, 1]);
+    expect([sink.sent.length, runner.running]).toEqual([0, 1]);
   });
 
   it('given a cancel before the delivery: the attempt never begins', async () => {

@@ -13,7 +13,7 @@ Commands
   status      which servers run, and where
 
 Options
-  --only a,b  provision: ${PART_NAMES.join(', ')} (default: all but chromium)
+  --only a,b  provision: ${PART_NAMES.join(', ')} (default: what the demo needs)
               up: ${STACK_PARTS.join(', ')} (default: all)
   --dir DIR   up, down, status: the folder of this stack (default: .millrace/run/default;
               MILLRACE_RUN names another one under .millrace/run, also for make demo and make down)

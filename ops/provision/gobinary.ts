@@ -4,14 +4,15 @@ import { findGo, isExecutable, run, runOrThrow, which } from '../lib/exec.ts';
 import { OPS_DIR } from '../lib/paths.ts';
 import { formatVersion, isAtLeast, parseVersion } from '../lib/version.ts';
 import { cachedBinary, installAtomically, withCacheLock } from './cache.ts';
-import type { GoPin } from './pins.ts';
+import type { GoModulePin, GoPin } from './pins.ts';
 import { archiveName, installRelease } from './release.ts';
 import type { AvailablePart, Part, PartSource, Progress } from './types.ts';
 
 /** What differs between the programs we take from a release or from Go. */
 export interface GoProgram {
-  readonly name: 'nats' | 'jaeger';
-  readonly pin: GoPin;
+  readonly name: 'nats' | 'jaeger' | 'natscli' | 'temporal';
+  /** With release archives these come first; without, it is built. */
+  readonly pin: GoPin | GoModulePin;
   readonly pathNames: readonly string[];
   readonly versionArgs: readonly string[];
   readonly goHint: string;
@@ -59,7 +60,8 @@ async function findOnPath(
 /** Jaeger prints warnings with years and links around its version: only lines that announce a version count. */
 export function readToolVersion(text: string): string | undefined {
   for (const line of text.split('\n')) {
-    const isVersionLine = /nats-server:|"gitVersion"|git-version=|jaeger version/.test(line);
+    const isVersionLine =
+      /nats-server:|"gitVersion"|git-version=|jaeger version|^temporal version|^v?\d+\.\d+\.\d+$/.test(line);
     const version = isVersionLine
       ? parseVersion(line.replace(/^.*(nats-server:|gitVersion|git-version=|version)/, ' '))
       : undefined;
@@ -69,13 +71,18 @@ export function readToolVersion(text: string): string | undefined {
 }
 
 async function tryRelease(program: GoProgram, target: string, progress: Progress): Promise<boolean> {
-  const archive = archiveName(program.pin, process.platform, process.arch);
+  const { pin } = program;
+  if (!('release' in pin)) {
+    progress.detail(program.name, program.goHint);
+    return false;
+  }
+  const archive = archiveName(pin, process.platform, process.arch);
   if (archive === undefined) {
     progress.detail(program.name, `no release archive for ${process.platform} ${process.arch}; ${program.goHint}`);
     return false;
   }
   try {
-    await installRelease(program.pin, archive, target);
+    await installRelease(pin, archive, target);
     return true;
   } catch (error) {
     // A wrong checksum may be an attack: it must be seen, and it must not be papered over by another source.
@@ -88,7 +95,11 @@ async function tryRelease(program: GoProgram, target: string, progress: Progress
 /** Undefined when built, else the sentence that says why not. */
 async function tryGo(program: GoProgram, target: string, progress: Progress): Promise<string | undefined> {
   const go = findGo();
-  if (go === undefined) return 'Neither the release archive nor a Go tool chain is to be had.';
+  if (go === undefined) {
+    return 'release' in program.pin
+      ? 'Neither the release archive nor a Go tool chain is to be had.'
+      : 'It is built with Go, and there is no Go tool chain.';
+  }
   try {
     // Go already uses every core for one build; two at once only make both slow and big.
     await withCacheLock('go', program.name, progress, () =>
@@ -105,7 +116,7 @@ async function tryGo(program: GoProgram, target: string, progress: Progress): Pr
 }
 
 /** What the binary says it was built from must be what we pinned, whatever proxy or replacement was in force. */
-async function checkModule(go: string, binary: string, pin: GoPin): Promise<void> {
+async function checkModule(go: string, binary: string, pin: GoModulePin): Promise<void> {
   const info = await runOrThrow(go, ['version', '-m', binary]);
   const lines = info.split('\n').map((line) => line.trim().split(/\s+/));
   const built = lines.find(([kind, module]) => (kind === 'mod' || kind === 'dep') && module === pin.module);
@@ -114,8 +125,8 @@ async function checkModule(go: string, binary: string, pin: GoPin): Promise<void
   }
 }
 
-export async function goInstall(go: string, temp: string, pin: GoPin): Promise<string> {
-  await runOrThrow(go, ['install', '-trimpath', `${pin.module}@v${pin.version}`], {
+export async function goInstall(go: string, temp: string, pin: GoModulePin): Promise<string> {
+  await runOrThrow(go, ['install', '-trimpath', `${pin.package ?? pin.module}@v${pin.version}`], {
     env: { GOBIN: temp },
     timeoutMs: GO_BUILD_MS,
   });

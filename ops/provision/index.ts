@@ -1,8 +1,9 @@
 import { OpsError } from '../lib/errors.ts';
 import { provisionJaeger } from './jaeger.ts';
 import { provisionNats } from './nats.ts';
+import { provisionNatsCli, provisionTemporal } from './peers.ts';
 import { provisionPrefect } from './prefect.ts';
-import { provisionChromium, provisionRedis } from './system.ts';
+import { provisionChromium, provisionPostgres, provisionRedis } from './system.ts';
 import { type AvailablePart, PART_NAMES, type Part, type PartName, type Progress, SILENT } from './types.ts';
 
 export { PINS } from './pins.ts';
@@ -16,9 +17,12 @@ const PROVISIONERS: Readonly<Record<PartName, (progress: Progress) => Promise<Pa
   prefect: provisionPrefect,
   jaeger: provisionJaeger,
   chromium: provisionChromium,
+  postgres: provisionPostgres,
+  natscli: provisionNatsCli,
+  temporal: provisionTemporal,
 };
 
-/** What the demo needs. Chromium is for browser tests alone. */
+/** What the demo needs. Chromium is for browser tests alone, natscli and temporal for the benchmarks. */
 export const DEMO_PARTS: readonly PartName[] = ['nats', 'redis', 'prefect', 'jaeger'];
 
 const settled = new Map<string, Promise<Part>>();

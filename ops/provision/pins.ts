@@ -2,16 +2,22 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OPS_DIR } from '../lib/paths.ts';
 
-/** A program that comes as a release archive or, failing that, from its Go module. */
-export interface GoPin {
+/** A program that is built from its Go module. */
+export interface GoModulePin {
   readonly version: string;
   readonly minimum: string;
   readonly module: string;
   readonly moduleSum: string;
+  /** Of the program, where it is not the module's own root. */
+  readonly package?: string;
+  readonly binary: string;
+}
+
+/** A program that comes as a release archive or, failing that, from its Go module. */
+export interface GoPin extends GoModulePin {
   readonly release: string;
   readonly archive: string;
   readonly sums: string;
-  readonly binary: string;
 }
 
 export interface Pins {
@@ -25,6 +31,9 @@ export interface Pins {
     readonly lock: string;
   };
   readonly chromium: { readonly minimum: string };
+  readonly postgres: { readonly minimum: string };
+  readonly natscli: GoModulePin;
+  readonly temporal: GoModulePin;
 }
 
 /** Our own file, covered by a unit test: not validated again at each start. */

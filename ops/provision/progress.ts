@@ -6,6 +6,9 @@ const TITLES: Readonly<Record<PartName, string>> = {
   prefect: 'prefect',
   jaeger: 'jaeger',
   chromium: 'chromium',
+  postgres: 'postgres',
+  natscli: 'nats bench',
+  temporal: 'temporal',
 };
 
 const SOURCES = {

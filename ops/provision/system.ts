@@ -1,5 +1,7 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { messageOf } from '../lib/errors.ts';
-import { run, which } from '../lib/exec.ts';
+import { isExecutable, run, which } from '../lib/exec.ts';
 import { formatVersion, isAtLeast, parseVersion } from '../lib/version.ts';
 import { aptInstall, canUseApt } from './apt.ts';
 import { PINS } from './pins.ts';
@@ -8,6 +10,8 @@ import type { Part, PartName, Progress } from './types.ts';
 interface SystemProgram {
   readonly name: PartName;
   readonly commands: readonly string[];
+  /** Where Debian keeps programs of which several versions may be installed: not on PATH. */
+  readonly folders?: () => readonly string[];
   readonly minimum: string;
   readonly packages: readonly string[];
   readonly unavailable: string;
@@ -42,6 +46,30 @@ export function provisionChromium(progress: Progress): Promise<Part> {
   );
 }
 
+/** PostgreSQL: only a benchmark wants it, for a peer that stands on it. */
+export function provisionPostgres(progress: Progress): Promise<Part> {
+  return provisionSystemProgram(
+    {
+      name: 'postgres',
+      commands: ['postgres'],
+      folders: postgresFolders,
+      minimum: PINS.postgres.minimum,
+      packages: ['postgresql'],
+      unavailable: `What stands on it cannot be measured. Install PostgreSQL ${PINS.postgres.minimum} or newer for that.`,
+    },
+    progress,
+  );
+}
+
+const DEBIAN_POSTGRES = '/usr/lib/postgresql';
+
+/** Newest first. */
+function postgresFolders(): readonly string[] {
+  if (!existsSync(DEBIAN_POSTGRES)) return [];
+  const versions = readdirSync(DEBIAN_POSTGRES).sort((a, b) => Number(b) - Number(a));
+  return versions.map((version) => join(DEBIAN_POSTGRES, version, 'bin'));
+}
+
 async function provisionSystemProgram(program: SystemProgram, progress: Progress): Promise<Part> {
   const { name } = program;
   const present = await findProgram(program);
@@ -61,9 +89,10 @@ async function provisionSystemProgram(program: SystemProgram, progress: Progress
 }
 
 async function findProgram(program: SystemProgram): Promise<{ command: string; version: string } | undefined> {
-  for (const candidate of program.commands) {
-    const command = which(candidate);
-    if (command === undefined) continue;
+  const inFolders = (program.folders?.() ?? []).flatMap((folder) => program.commands.map((name) => join(folder, name)));
+  // Those in the folders first: a link on PATH tells nothing of the programs beside it.
+  const candidates = [...inFolders.filter(isExecutable), ...program.commands.flatMap((name) => which(name) ?? [])];
+  for (const command of candidates) {
     const answer = await run(command, ['--version'], { timeoutMs: 15_000 });
     const version = answer.code === 0 ? parseVersion(answer.stdout) : undefined;
     if (version !== undefined && isAtLeast(formatVersion(version), program.minimum)) {

@@ -1,4 +1,13 @@
-export const PART_NAMES = ['nats', 'redis', 'prefect', 'jaeger', 'chromium'] as const;
+export const PART_NAMES = [
+  'nats',
+  'redis',
+  'prefect',
+  'jaeger',
+  'chromium',
+  'natscli',
+  'temporal',
+  'postgres',
+] as const;
 export type PartName = (typeof PART_NAMES)[number];
 
 export type PartSource = 'path' | 'cached' | 'release' | 'go' | 'apt' | 'pip';

@@ -101,11 +101,12 @@ async function missingParts(
   const parts: Part[] = await provision(wanted, progress);
   const missing = new Map<StackPart, UnavailablePart>();
   for (const part of parts) {
-    if (part.status === 'available' || part.name === 'chromium') continue;
-    if (part.name === 'nats' || part.name === 'prefect') {
-      throw new OpsError('MR_UNAVAILABLE', `${part.name} is needed and not available: ${part.reason}`);
+    const name = wanted.find((one) => one === part.name);
+    if (part.status === 'available' || name === undefined) continue;
+    if (name === 'nats' || name === 'prefect') {
+      throw new OpsError('MR_UNAVAILABLE', `${name} is needed and not available: ${part.reason}`);
     }
-    missing.set(part.name, part);
+    missing.set(name, part);
   }
   return missing;
 }

@@ -6,7 +6,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { downloadVerified, findChecksum } from '../../../ops/lib/download.ts';
 import { withLock } from '../../../ops/lib/lock.ts';
+import { isAtLeast } from '../../../ops/lib/version.ts';
 import { installAtomically } from '../../../ops/provision/cache.ts';
+import { DEMO_PARTS } from '../../../ops/provision/index.ts';
 import { PINS } from '../../../ops/provision/pins.ts';
 import { archiveName } from '../../../ops/provision/release.ts';
 import { type FileServer, startFileServer } from '../../kit/file-server.ts';
@@ -144,6 +146,16 @@ describe('pins.json', () => {
     expect(compose).toContain(`nats:${PINS.nats.version}`);
     expect(compose).toContain(`all-in-one:${PINS.jaeger.version}`);
     expect(compose).toContain(`prefect:${PINS.prefect.version}-`);
+  });
+
+  it('builds the tools of the benchmarks from the module that it pins, and asks for them in no demo or test', () => {
+    for (const pin of [PINS.natscli, PINS.temporal]) {
+      expect(pin.package?.startsWith(`${pin.module}/`)).toBe(true);
+      expect(pin.package?.split('/').at(-1)).toBe(pin.binary);
+      expect(pin.moduleSum).toMatch(/^h1:[A-Za-z0-9+/]{43}=$/);
+      expect(isAtLeast(pin.version, pin.minimum)).toBe(true);
+    }
+    expect(DEMO_PARTS).toEqual(['nats', 'redis', 'prefect', 'jaeger']);
   });
 
   it('pins every package of the lock with a hash', () => {

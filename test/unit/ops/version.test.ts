@@ -55,6 +55,13 @@ describe('readToolVersion', () => {
   it('reads nats-server -v', () => {
     expect(readToolVersion('nats-server: v2.15.2\n')).toBe('2.15.2');
   });
+
+  it('reads the tools of the benchmarks', () => {
+    expect(readToolVersion('v0.5.1\n')).toBe('0.5.1');
+    expect(readToolVersion('0.5.1\n')).toBe('0.5.1');
+    expect(readToolVersion('temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)\n')).toBe('1.5.1');
+    expect(readToolVersion('development\n')).toBeUndefined();
+  });
 });
 
 describe('the Python for Prefect', () => {

@@ -1,0 +1,194 @@
+/**
+ * Durable functions beside the peers: the same workloads through the same driver, every system with its client and worker in a process
+ * of its own beside its own servers, all on one machine.
+ *
+ * 1. Millrace is measured anew beside each peer, workload by workload in turn (a b, b a), so a ratio is of one minute.
+ * 2. Of a pair both are up and one works; the other peers are not up.
+ * 3. Each system has as many runs at once as it does best with.
+ * 4. A peer that cannot be had, or fails at a workload, leaves a gap with the reason, and the rest goes on.
+ */
+import { type Figure, type FreeBenchmark, type FreeContext, figureOf, figuresOf, type Sync } from './benchmark.ts';
+import { PEERS } from './labels.ts';
+import type { Figures, Row } from './summary.ts';
+import { type HostHandle, openHost } from './systems/client.ts';
+import { SYSTEMS } from './systems/registry.ts';
+import {
+  type Beside,
+  rateSeconds,
+  TRIED,
+  type Tuned,
+  timesBetter,
+  WORKLOADS,
+  type Workload,
+  workloadsOf,
+} from './workloads.ts';
+
+const OURS = 'millrace';
+const SYNCS: readonly Sync[] = ['lazy', 'always'];
+const BESIDE: readonly (readonly [key: keyof Beside, label: string, digits: number])[] = [
+  ['p99Ms', 'p99 ms', 0],
+  ['hostCpuMs', 'processor ms per run, client and worker', 2],
+  ['serversCpuMs', 'processor ms per run, servers', 2],
+  ['hostRssMb', 'memory MB, client and worker', 0],
+  ['serversRssMb', 'memory MB, servers', 0],
+];
+
+/** A system that is up; one that failed at something is started anew for the next. */
+class Side {
+  readonly name: string;
+  readonly #sync: Sync;
+  #host: HostHandle | undefined;
+  #atOnce: number | undefined;
+
+  constructor(name: string, sync: Sync) {
+    this.name = name;
+    this.#sync = sync;
+  }
+
+  async host(): Promise<HostHandle> {
+    return (this.#host ??= await openHost(this.name, this.#sync));
+  }
+
+  async stop(): Promise<void> {
+    const host = this.#host;
+    this.#host = undefined;
+    await host?.stop();
+  }
+
+  /** @throws Error that names the system */
+  async measure(workload: Workload, tuned: Omit<Tuned, 'atOnce'>): ReturnType<Workload['measure']> {
+    const host = await this.host();
+    const { needs } = workload;
+    if (needs !== undefined && !host.can[needs.can]) throw new Error(`${host.name} has no ${needs.name} here`);
+    try {
+      return await workload.measure(host, { ...tuned, atOnce: await this.atOnce(tuned.quick) });
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async atOnce(quick: boolean): Promise<number> {
+    if (this.#atOnce !== undefined) return this.#atOnce;
+    const host = await this.host();
+    const rates: [number, number][] = [];
+    const { seconds } = rateSeconds(true);
+    for (const atOnce of TRIED) {
+      const { perSecond } = await host.saturated({ steps: 3, atOnce, seconds, warmSeconds: quick ? 0.3 : 0.7 });
+      rates.push([perSecond, atOnce]);
+    }
+    rates.sort(([a], [b]) => b - a);
+    return (this.#atOnce = rates[0]?.[1] ?? TRIED[0]);
+  }
+}
+
+/** Only the first line: the rest is a stack or a server's log, which a table has no place for. */
+function sentenceOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+}
+
+async function pair(ours: Side, theirs: Side, sync: Sync, context: FreeContext): Promise<Figures> {
+  const figures: Record<string, number> = {};
+  const peer = theirs.name;
+  let offered = 1;
+  for (const [i, workload] of workloadsOf(sync, context.quick).entries()) {
+    const { key } = workload;
+    const took: Record<string, number> = {};
+    try {
+      // In turn: whoever is second this time is first the next.
+      for (const side of i % 2 === 0 ? [ours, theirs] : [theirs, ours]) {
+        const { value, beside } = await side.measure(workload, { offered, quick: context.quick });
+        took[side.name] = value;
+        if (key !== 'rate3' || beside === undefined) continue;
+        for (const [of] of BESIDE) figures[`${side === ours ? `${OURS}.` : ''}${peer}.${of}`] = beside[of];
+      }
+    } catch (error) {
+      context.missing({ figure: workload.figure(sync), against: peer, sentence: sentenceOf(error) });
+      continue;
+    }
+    const [our = Number.NaN, their = Number.NaN] = [took[ours.name], took[peer]];
+    figures[`${OURS}.${peer}.${key}`] = our;
+    figures[`${peer}.${key}`] = their;
+    figures[`ratio.${peer}.${key}`] = timesBetter(workload, our, their);
+    if (key === 'rate3') offered = Math.max(5, Math.round(Math.min(our, their) / 2));
+  }
+  return figures;
+}
+
+async function round(context: FreeContext): Promise<Figures> {
+  const { sync = 'lazy', quick } = context;
+  let figures: Figures = {};
+  const ours = new Side(OURS, sync);
+  context.onAbort(() => ours.stop());
+  const describe = async (side: Side): Promise<void> => {
+    const { version, durability } = await side.host();
+    const atOnce = await side.atOnce(quick);
+    context.describe(side.name, `${version}; ${durability}; ${atOnce} runs at once`);
+  };
+  try {
+    await describe(ours);
+    for (const { name } of SYSTEMS.filter((one) => one.name !== OURS)) {
+      context.progress(`beside ${name}`);
+      const theirs = new Side(name, sync);
+      context.onAbort(() => theirs.stop());
+      try {
+        await describe(theirs);
+        figures = { ...figures, ...(await pair(ours, theirs, sync, context)) };
+      } catch (error) {
+        const sentence = sentenceOf(error);
+        context.progress(`${name}: ${sentence}`);
+        for (const { figure } of workloadsOf(sync, quick)) {
+          context.missing({ figure: figure(sync), against: name, sentence });
+        }
+      } finally {
+        await theirs.stop();
+      }
+    }
+  } finally {
+    await ours.stop();
+  }
+  return figures;
+}
+
+const peers = (): readonly string[] => SYSTEMS.map(({ name }) => name).filter((name) => name !== OURS);
+
+function rows(): readonly Row[] {
+  return peers().flatMap((peer) => {
+    const label = PEERS[peer] ?? peer;
+    const workloads = WORKLOADS.flatMap(({ key, label: what, digits }): readonly Row[] => [
+      { key: `${OURS}.${peer}.${key}`, label: `Millrace: ${what}`, digits },
+      { key: `${peer}.${key}`, label: `${label}: ${what}`, digits },
+      { key: `ratio.${peer}.${key}`, label: '  times better', digits: 2 },
+    ]);
+    const beside = BESIDE.flatMap(([of, what, digits]): readonly Row[] => [
+      { key: `${OURS}.${peer}.${of}`, label: `Millrace: 3 steps, saturated: ${what}`, digits },
+      { key: `${peer}.${of}`, label: `${label}: 3 steps, saturated: ${what}`, digits },
+    ]);
+    return [...workloads, ...beside];
+  });
+}
+
+function figures(rounds: readonly Figures[], sync: Sync | undefined): readonly Figure[] {
+  const of = sync ?? 'lazy';
+  return peers().flatMap((peer) =>
+    workloadsOf(of, false).flatMap(({ key, figure, unit }) => {
+      const keys = { value: `${OURS}.${peer}.${key}`, ratio: `ratio.${peer}.${key}` };
+      const found = figureOf(rounds, keys, { figure: figure(of), unit, against: peer });
+      // Payloads of 128 bytes are what the workloads without a size have.
+      const same =
+        key === 'rate3' && of === 'lazy' && found !== undefined ? [{ ...found, figure: 'payload.128.rate' }] : [];
+      return [...figuresOf(found), ...same];
+    }),
+  );
+}
+
+export const functionsBenchmark: FreeBenchmark = {
+  name: 'functions',
+  what: 'durable functions, beside Restate, DBOS, Temporal and BullMQ flows through the same driver',
+  kind: 'free',
+  syncs: SYNCS,
+  rows: rows(),
+  limitSeconds: 900,
+  figures,
+  round,
+};

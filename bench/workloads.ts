@@ -1,0 +1,153 @@
+/** What durable functions are measured with, the same for Millrace and for every peer. */
+import type { Sync } from './benchmark.ts';
+import type { HostHandle } from './systems/client.ts';
+
+export interface Tuned {
+  /** Runs under way when saturated: of {@link TRIED} the number at which this system does most. */
+  readonly atOnce: number;
+  /** Runs per second that are offered to both systems of a pair in the open loop. */
+  readonly offered: number;
+  /** Shorter windows, fewer runs. */
+  readonly quick: boolean;
+}
+
+export interface Workload {
+  readonly key: string;
+  readonly figure: (sync: Sync) => string;
+  readonly label: string;
+  readonly unit: string;
+  readonly digits: number;
+  /** Which of two values is the better one. */
+  readonly better: 'more' | 'less';
+  /** Measured under one setting only. */
+  readonly only?: Sync;
+  readonly notQuick?: true;
+  /** What a system must be able to do; one that cannot has a gap here. */
+  readonly needs?: { readonly can: keyof HostHandle['can']; readonly name: string };
+  /** The value, and further rows beside it. */
+  measure(host: HostHandle, tuned: Tuned): Promise<{ readonly value: number; readonly beside?: Beside }>;
+}
+
+/** What a workload took of the machine. */
+export interface Beside {
+  readonly p99Ms: number;
+  readonly hostCpuMs: number;
+  readonly serversCpuMs: number;
+  readonly hostRssMb: number;
+  readonly serversRssMb: number;
+}
+
+/** Numbers of runs at once that are tried. */
+export const TRIED = [32, 128, 512] as const;
+const RATE_SECONDS = 2;
+const QUICK_SECONDS = 0.5;
+const PAYLOADS = { '4k': 4_096, '256k': 262_144 } as const;
+/** So many runs of 256 kB at once are enough to be busy, and more is memory only. */
+const LARGE_AT_ONCE = 32;
+const ALONE = 120;
+const FAN_OUT = 1_000;
+const SLEEP_MS = 1_000;
+const SLEEPERS = 200;
+const SIGNALS = 60;
+
+export function rateSeconds(quick: boolean): { readonly seconds: number; readonly warmSeconds: number } {
+  return quick ? { seconds: QUICK_SECONDS, warmSeconds: QUICK_SECONDS } : { seconds: RATE_SECONDS, warmSeconds: 0.7 };
+}
+
+function rate(steps: number): Workload {
+  return {
+    key: `rate${steps}`,
+    figure: (sync) => `functions.${steps}.${sync}.rate`,
+    label: `${steps} step${steps === 1 ? '' : 's'}, saturated, runs/s`,
+    ...{ unit: 'runs/s', digits: 0, better: 'more' },
+    async measure(host, { atOnce, quick }) {
+      const load = await host.saturated({ steps, atOnce, ...rateSeconds(quick) });
+      const { perSecond, p99Ms, cpuMsPerRun, rssMb } = load;
+      return {
+        value: perSecond,
+        beside: {
+          ...{ p99Ms, hostCpuMs: cpuMsPerRun.host, serversCpuMs: cpuMsPerRun.servers },
+          ...{ hostRssMb: rssMb.host, serversRssMb: rssMb.servers },
+        },
+      };
+    },
+  };
+}
+
+function payload(size: keyof typeof PAYLOADS): Workload {
+  return {
+    key: `payload${size}`,
+    figure: () => `payload.${size}.rate`,
+    label: `3 steps, payloads of ${size}B, saturated, runs/s`,
+    ...{ unit: 'runs/s', digits: 0, better: 'more', only: 'lazy', notQuick: true },
+    async measure(host, { atOnce, quick }) {
+      const most = size === '256k' ? Math.min(atOnce, LARGE_AT_ONCE) : atOnce;
+      const options = { steps: 3, atOnce: most, payloadBytes: PAYLOADS[size], ...rateSeconds(quick) };
+      return { value: (await host.saturated(options)).perSecond };
+    },
+  };
+}
+
+const ALONE_3: Workload = {
+  key: 'alone3',
+  figure: (sync) => `functions.3.${sync}.p50`,
+  label: '3 steps, one run at a time, p50 ms',
+  ...{ unit: 'ms', digits: 2, better: 'less' },
+  measure: async (host, { quick }) => ({
+    value: (await host.alone({ steps: 3, count: quick ? ALONE / 4 : ALONE })).p50Ms,
+  }),
+};
+
+const OPEN_3: Workload = {
+  key: 'open3',
+  figure: (sync) => `functions.3.${sync}.open.p99`,
+  label: '3 steps, open loop at half the rate of the slower, p99 ms',
+  ...{ unit: 'ms', digits: 1, better: 'less' },
+  measure: async (host, { offered, quick }) => ({
+    value: (await host.openLoop({ steps: 3, perSecond: offered, ...rateSeconds(quick) })).p99Ms,
+  }),
+};
+
+const FAN_OUT_1000: Workload = {
+  key: 'fanOut',
+  figure: () => 'fanout.1000',
+  label: 'fan-out of 1,000 steps, p50 ms',
+  ...{ unit: 'ms', digits: 0, better: 'less', only: 'lazy', notQuick: true },
+  needs: { can: 'fanOut', name: 'fan-out' },
+  measure: async (host) => ({ value: (await host.fanOut({ width: FAN_OUT, count: 3 })).p50Ms }),
+};
+
+const TIMERS: Workload = {
+  key: 'timers',
+  figure: () => 'timers.late',
+  label: `durable sleep of 1 s, ${SLEEPERS} sleepers: so late, p50 ms`,
+  ...{ unit: 'ms', digits: 1, better: 'less', only: 'lazy', notQuick: true },
+  needs: { can: 'sleep', name: 'durable sleep' },
+  measure: async (host) => ({ value: (await host.sleep({ ms: SLEEP_MS, count: SLEEPERS })).p50Ms }),
+};
+
+const SIGNALS_60: Workload = {
+  key: 'signals',
+  figure: () => 'signals.p50',
+  label: 'from signal to result, p50 ms',
+  ...{ unit: 'ms', digits: 2, better: 'less', only: 'lazy', notQuick: true },
+  needs: { can: 'signal', name: 'signals' },
+  measure: async (host) => ({ value: (await host.signal({ count: SIGNALS })).p50Ms }),
+};
+
+/** Cheap ones first; the open loop needs the rate at three steps, so it comes after that. */
+export const WORKLOADS: readonly Workload[] = [
+  ...[1, 3, 9].map(rate),
+  ...[ALONE_3, OPEN_3],
+  ...[payload('4k'), payload('256k')],
+  ...[SIGNALS_60, TIMERS, FAN_OUT_1000],
+];
+
+export function workloadsOf(sync: Sync, quick: boolean): readonly Workload[] {
+  return WORKLOADS.filter(({ only, notQuick }) => (only ?? sync) === sync && !(quick && notQuick === true));
+}
+
+/** How many times better ours is. */
+export function timesBetter({ better }: Pick<Workload, 'better'>, ours: number, theirs: number): number {
+  return better === 'more' ? ours / theirs : theirs / ours;
+}

@@ -1,5 +1,5 @@
 /** The peers' packages: a lock file of their own, installed only when somebody measures them. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { messageOf } from '../ops/lib/errors.ts';
@@ -31,4 +31,12 @@ export async function ensurePeers(): Promise<string | undefined> {
   } catch (error) {
     return `the peers' packages could not be installed: ${messageOf(error)}`;
   }
+}
+
+/** Of an installed package of the peers. */
+export function peerVersion(name: string): string {
+  const found: { readonly version: string } = JSON.parse(
+    readFileSync(join(PEERS_DIR, 'node_modules', name, 'package.json'), 'utf8'),
+  );
+  return found.version;
 }

@@ -6,6 +6,9 @@ import * as measure from './measure.ts';
 import type { About, Operation, OptionsOf, Request, Response, ResultOf, StartOptions } from './protocol.ts';
 import type { StartSystem, System } from './system.ts';
 
+// The loader of TypeScript has them on, and they make every error that a library throws and catches dear.
+process.setSourceMapsEnabled(false);
+
 let system: System | undefined;
 
 function started(): System {

@@ -34,6 +34,8 @@ export interface LiveSpan {
 }
 
 export interface Tracer {
+  /** False when spans go nowhere: what makes them need not make them. */
+  readonly enabled: boolean;
   /** Emits a span whose ids and times are already known. */
   record(span: SpanRecord): void;
   /** Starts a span now, under the parent (a new trace without one). */
@@ -71,6 +73,7 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: ()
 /** Telemetry that goes nowhere: for unit tests and one-shot commands. */
 export const noTelemetry: Telemetry = {
   tracer: {
+    enabled: false,
     record() {},
     start: (_name, parent) => ({
       context: parent ?? { traceparent: '' },

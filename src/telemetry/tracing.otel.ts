@@ -89,6 +89,7 @@ async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
 }
 
 class OtlpTracer implements OtelTracer {
+  readonly enabled = true;
   readonly #processor: BatchSpanProcessor;
   readonly #resource: Resource;
   readonly #scope: ReadableSpan['instrumentationScope'];

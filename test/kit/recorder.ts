@@ -29,7 +29,7 @@ export function recorder(): Recorder {
         .reduce((sum, { by }) => sum + by, 0),
     telemetry: {
       log,
-      tracer: { ...noTelemetry.tracer, record: (span) => void spans.push(span) },
+      tracer: { ...noTelemetry.tracer, enabled: true, record: (span) => void spans.push(span) },
       metrics: {
         ...noTelemetry.metrics,
         count: (name, labels = {}, by = 1) => void counts.push({ name, labels, by }),

@@ -42,14 +42,19 @@ async function work(world: World, task: Task): Promise<void> {
     return;
   }
   if (task.phase === 'taken') {
-    await world.send(runId, taskInput(task, { kind: 'task.started', worker: 'w' }), `started:${id}`);
+    // A short attempt is reported once, by its result.
+    if (world.chance.happens(0.5)) {
+      await world.send(runId, taskInput(task, { kind: 'task.started', worker: 'w' }), `started:${id}`);
+    }
+    task.begunAt = world.now;
     task.phase = 'begun';
   } else if (task.phase === 'begun') {
     const { chance } = world;
     const error = { code: 'MR_STEP_FAILED', message: 'no', retryable: chance.happens(0.9), lost: false };
+    const begun = { worker: 'w', startedAt: task.begunAt };
     const result = chance.happens(0.75)
-      ? { kind: 'task.succeeded', output: chance.below(5) }
-      : { kind: 'task.failed', error };
+      ? { kind: 'task.succeeded', ...begun, output: chance.below(5) }
+      : { kind: 'task.failed', ...begun, error };
     if (await world.send(runId, taskInput(task, result), `result:${id}`)) task.phase = 'done';
   } else {
     drop(world.receivers.tasks, task);

@@ -13,6 +13,7 @@ export interface Task {
   deliveries: number;
   /** What the worker that holds it has done; undefined while nobody holds it. */
   phase: 'taken' | 'begun' | 'done' | undefined;
+  begunAt: number;
 }
 
 /** A key of the reconcile queue. */
@@ -54,7 +55,7 @@ export class Receivers {
     switch (command.kind) {
       case 'task': {
         if (!this.#fresh(`task:${runId}:${command.step}:${command.attempt}`)) return;
-        const task: Task = { runId, command, deliveries: 0, phase: undefined };
+        const task: Task = { runId, command, deliveries: 0, phase: undefined, begunAt: 0 };
         this.tasks.push(task);
         this.handedOut.push(task);
         return;

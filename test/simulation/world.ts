@@ -119,7 +119,10 @@ export class World {
           outbox: simulatedOutbox(this.receivers, this.gate, client, () => this.broker.isDead(client), { strike }),
           definitions: gatedDefinitions(definitions, this.gate, client, () => this.unlucky(0.02)),
           clock: this.broker.clock,
-          telemetry: { ...noTelemetry, tracer: { ...noTelemetry.tracer, record: (span) => this.spans.push(span) } },
+          telemetry: {
+            ...noTelemetry,
+            tracer: { ...noTelemetry.tracer, enabled: true, record: (span) => this.spans.push(span) },
+          },
         },
         { cacheSize: this.chance.pick([1, 2, 100]) },
       );

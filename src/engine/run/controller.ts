@@ -3,7 +3,8 @@
  *
  * Job: drive runs forward from their journal, any number of controllers at once. Boundary: ports only (Journal, Outbox,
  * DefinitionLookup, Clock, Telemetry); the rules are in model/. Invariants (docs/architecture.md, R1 to R7):
- *   R1 input → transition → command → ack, in this order; a crash anywhere is repaired by the redelivery;
+ *   R1 input → transition → command → ack, in this order; a crash anywhere is repaired by the redelivery (events leave last,
+ *      and only the ack waits for them, not the run's next input);
  *   R2 one run at a time in a process; between processes the append's expected sequence decides;
  *   R3 before an input every earlier unhandled input of its run is handled, so all controllers decide alike;
  *   R4 an input that was handled before sends its commands again (those the run still wants) and nothing else;
@@ -24,9 +25,10 @@ import { giveBackMs } from '../journal/give-back.ts';
 import type { InputDelivery, Journal, RunRef, StoredInput } from '../journal/port.ts';
 import {
   type Definition,
-  decide,
+  decision,
   evolveEntry,
   fold,
+  foldOnto,
   type InputBody,
   type LogEntry,
   newRun,
@@ -68,6 +70,16 @@ type Outcome =
   | 'refused'
   | 'conflict';
 
+/** Events on their way: the error, when it is not known that they are stored. Never rejects. */
+type Telling = Promise<unknown>;
+
+/** How an input's turn ended. */
+interface Turned {
+  readonly begun: number;
+  readonly outcome?: Outcome;
+  readonly error?: unknown;
+}
+
 interface Arrival {
   readonly input: StoredInput;
   readonly body: InputBody;
@@ -81,7 +93,7 @@ export class Controller {
   readonly #known: KnownRuns;
   readonly #maxConflicts: number;
   /** The end of each run's queue in this process. */
-  readonly #tails = new Map<string, Promise<void>>();
+  readonly #tails = new Map<string, Promise<Turned>>();
 
   constructor(ports: ControllerPorts, options: ControllerOptions = {}) {
     this.#ports = ports;
@@ -93,26 +105,43 @@ export class Controller {
   handle(delivery: InputDelivery): Promise<void> {
     const key = keyOf(delivery.run);
     const before = this.#tails.get(key);
-    const mine = before === undefined ? this.#settle(key, delivery) : before.then(() => this.#settle(key, delivery));
+    const told: Telling[] = [];
+    const mine =
+      before === undefined ? this.#turn(key, delivery, told) : before.then(() => this.#turn(key, delivery, told));
     this.#tails.set(key, mine);
-    return mine.finally(() => {
+    return mine.then((turned) => {
       if (this.#tails.get(key) === mine) this.#tails.delete(key);
+      return this.#settle(key, delivery, turned, told);
     });
   }
 
-  async #settle(key: string, delivery: InputDelivery): Promise<void> {
-    const { metrics } = this.#ports.telemetry;
-    const { workflow } = delivery.run;
+  /** The input's turn among those of its run; never rejects. Its events go to `told`. */
+  async #turn(key: string, delivery: InputDelivery, told: Telling[]): Promise<Turned> {
     const begun = this.#ports.clock.now();
     try {
-      const outcome = await this.#process(key, delivery);
-      if (outcome === 'refused') delivery.term('see the dead letter');
-      else delivery.ack();
-      metrics.count('millrace_engine_inputs_total', { workflow, outcome });
-      metrics.observe('millrace_engine_input_seconds', (this.#ports.clock.now() - begun) / 1_000, { workflow });
+      return { begun, outcome: await this.#process(key, delivery, told) };
     } catch (error) {
-      this.#giveBack(key, delivery, error);
+      this.#known.doubt(key, delivery.seq); // before the run's next input has its turn
+      return { begun, error };
     }
+  }
+
+  async #settle(
+    key: string,
+    delivery: InputDelivery,
+    { begun, outcome, error }: Turned,
+    told: Telling[],
+  ): Promise<void> {
+    const { metrics } = this.#ports.telemetry;
+    const { workflow } = delivery.run;
+    // All have ended before the input is given back, so that nothing is still being sent then.
+    let failure = error;
+    for (const telling of told) failure = (await telling) ?? failure;
+    if (failure !== undefined || outcome === undefined) return this.#giveBack(key, delivery, failure);
+    if (outcome === 'refused') delivery.term('see the dead letter');
+    else delivery.ack();
+    metrics.count('millrace_engine_inputs_total', { workflow, outcome });
+    metrics.observe('millrace_engine_input_seconds', (this.#ports.clock.now() - begun) / 1_000, { workflow });
   }
 
   #giveBack(key: string, delivery: InputDelivery, error: unknown): void {
@@ -126,7 +155,7 @@ export class Controller {
     log.warn({ ...run, seq, deliveries, delayMs, code, err: error }, `input given back: ${messageOf(error)}`);
   }
 
-  async #process(key: string, delivery: InputDelivery): Promise<Outcome> {
+  async #process(key: string, delivery: InputDelivery, told: Telling[]): Promise<Outcome> {
     const parsed = parseInput(delivery.data);
     if (!parsed.ok) return this.#refuse(delivery, new MillraceError(parsed.error.code, parsed.error.reason));
     const arrival: Arrival = {
@@ -137,7 +166,7 @@ export class Controller {
       firstDelivery: delivery.deliveries === 1,
     };
     for (let conflicts = 0; conflicts <= this.#maxConflicts; conflicts++) {
-      const outcome = await this.#arrive(key, arrival, conflicts === 0);
+      const outcome = await this.#arrive(key, arrival, conflicts === 0, told);
       if (outcome !== 'conflict') return outcome;
       this.#known.forget(key);
       this.#ports.telemetry.metrics.count('millrace_engine_conflicts_total', { workflow: delivery.run.workflow });
@@ -146,11 +175,11 @@ export class Controller {
   }
 
   /** One try at an input and, before it, at every earlier one that is not handled yet (R3). */
-  async #arrive(key: string, arrival: Arrival, first: boolean): Promise<Outcome> {
+  async #arrive(key: string, arrival: Arrival, first: boolean, told: Telling[]): Promise<Outcome> {
     const { input, body, ownSince, restAcked } = arrival;
     const remembered = this.#known.get(key);
     let known = remembered ?? (await this.#read(key, arrival, first));
-    if (input.seq <= known.settled) return this.#again(input);
+    if (input.seq <= known.settled) return this.#again(input, told);
     const fresh = remembered === undefined;
     if (this.#known.needsLookUp(key, known.settled, { ownSince, restAcked, fresh })) {
       const earlier = await this.#ports.journal.inputsBetween(input.run, known.settled, input.seq);
@@ -158,14 +187,14 @@ export class Controller {
       for (const one of earlier) {
         const parsed = parseInput(one.data);
         if (!parsed.ok) continue; // its own delivery makes it a dead letter
-        const next = await this.#apply(known, one, parsed.value);
+        const next = await this.#apply(known, one, parsed.value, told);
         if (next === 'conflict') return 'conflict';
         known = next.known;
         this.#known.set(key, known);
       }
       this.#known.trust(key, input.seq);
     }
-    const next = await this.#apply(known, input, body);
+    const next = await this.#apply(known, input, body, told);
     if (next === 'conflict') return 'conflict';
     this.#known.set(key, next.known);
     return next.outcome;
@@ -190,6 +219,7 @@ export class Controller {
     known: KnownRun,
     input: StoredInput,
     body: InputBody,
+    told: Telling[],
   ): Promise<{ readonly known: KnownRun; readonly outcome: Outcome } | 'conflict'> {
     const before = known.state;
     const settled = { state: before, settled: input.seq };
@@ -198,7 +228,7 @@ export class Controller {
       return { known: settled, outcome: await this.#refuse(input, missing(input.run, body, before)) };
     }
     const { seq, at } = input;
-    const transitions = decide(definition, before, { seq, at, body });
+    const { transitions, after: decided } = decision(definition, before, { seq, at, body });
     if (transitions.length === 0) return { known: settled, outcome: 'nothing' };
     const entry: LogEntry = { v: 1, cause: seq, at, transitions };
     let appended: Awaited<ReturnType<Journal['append']>>;
@@ -210,14 +240,15 @@ export class Controller {
     }
     if (!appended.ok) return 'conflict';
     const stored: StoredEntry = { ...entry, seq: appended.value };
-    const after = evolveEntry(before, stored);
-    for (const span of spansOf(before, entry)) this.#ports.telemetry.tracer.record(span);
-    await this.#send(input.run, after, stored, placed(react(definition, before, entry)));
+    const after: RunState = { ...decided, lastInput: Math.max(before.lastInput, seq), lastEntry: stored.seq };
+    const { tracer } = this.#ports.telemetry;
+    if (tracer.enabled) for (const span of spansOf(before, entry)) tracer.record(span);
+    await this.#send(input.run, after, stored, placed(react(definition, before, entry)), told);
     return { known: { state: after, settled: seq }, outcome: 'applied' };
   }
 
   /** R4: the input was handled before, perhaps by a process that died before it sent everything. */
-  async #again(input: StoredInput): Promise<Outcome> {
+  async #again(input: StoredInput, told: Telling[]): Promise<Outcome> {
     const { run, seq } = input;
     const entries = await this.#ports.journal.entries(run);
     const index = entries.findIndex(({ cause }) => cause === seq);
@@ -225,18 +256,37 @@ export class Controller {
     if (entry === undefined) return 'again';
     const before = fold(run.workflow, run.runId, entries.slice(0, index));
     const after = evolveEntry(before, entry);
-    const now = entries.slice(index + 1).reduce(evolveEntry, after);
+    const now = foldOnto(after, entries.slice(index + 1));
     // Before its start a run has no definition and no commands that need one.
     const definition = after.digest === '' ? undefined : await this.#byDigest(run.workflow, after.digest);
     if (definition === undefined) return 'again';
-    await this.#send(run, now, entry, stillWanted(placed(react(definition, before, entry)), now));
+    await this.#send(run, now, entry, stillWanted(placed(react(definition, before, entry)), now), told);
     return 'again';
   }
 
-  async #send(run: RunRef, state: RunState, entry: StoredEntry, commands: readonly PlacedCommand[]): Promise<void> {
+  /** Sends what the run's next input may build on, then its events; waits for the former. */
+  async #send(
+    run: RunRef,
+    state: RunState,
+    entry: StoredEntry,
+    commands: readonly PlacedCommand[],
+    told: Telling[],
+  ): Promise<void> {
+    const { outbox } = this.#ports;
     const wanted = withoutMomentaryTimers(commands);
-    if (wanted.length === 0) return;
-    await this.#ports.outbox.send({ run, state, entry: { seq: entry.seq, at: entry.at }, commands: wanted });
+    const events = wanted.filter(({ command }) => command.kind === 'event');
+    const others = events.length === 0 ? wanted : wanted.filter(({ command }) => command.kind !== 'event');
+    const batch = { run, state, entry: { seq: entry.seq, at: entry.at } };
+    const sending = others.length === 0 ? undefined : outbox.send({ ...batch, commands: others });
+    if (events.length > 0) {
+      told.push(
+        outbox.send({ ...batch, commands: events }).then(
+          () => undefined,
+          (error: unknown) => error ?? new Error('the events were not sent'),
+        ),
+      );
+    }
+    await sending;
   }
 
   /** undefined: the definition that the input names was never applied, so it can never be decided. */

@@ -24,7 +24,7 @@ beforeEach(async () => {
   spans = [];
   const telemetry = {
     ...noTelemetry,
-    tracer: { ...noTelemetry.tracer, record: (s: SpanRecord) => void spans.push(s) },
+    tracer: { ...noTelemetry.tracer, enabled: true, record: (s: SpanRecord) => void spans.push(s) },
   };
   reconciler = new Reconciler({ journal, definitions: definitions(), prefect, dispatches, clock, telemetry });
 });

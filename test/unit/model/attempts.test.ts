@@ -163,3 +163,62 @@ function FLOW() {
   const state = { type: 'COMPLETED', name: 'Completed', at: 1 } as const;
   return { v: 1, kind: 'flow', step: 'a', attempt: 1, flowRunId: 'f', state, source: 'host' } as const;
 }
+
+describe('a short attempt, reported once by its result', () => {
+  const begun = (startedAt: number) => ({ worker: 'w1', startedAt });
+
+  test('has the history of one whose start was reported', () => {
+    given(one, started())
+      .when({ ...succeeded('a', 1, 7), ...begun(at(1) + 400) })
+      .stores(
+        { type: 'StepStarted', step: 'a', attempt: 1, worker: 'w1', startedAt: at(1) + 400 },
+        { type: 'StepCompleted', step: 'a', attempt: 1, output: 7 },
+        { type: 'RunCompleted' },
+      )
+      .commands(
+        [
+          {
+            kind: 'event',
+            of: 'step',
+            step: 'a',
+            event: 'started',
+            data: { attempt: 1, worker: 'w1', startedAt: at(1) + 400 },
+          },
+          { kind: 'event', of: 'step', step: 'a', event: 'completed', data: { attempt: 1 } },
+          { kind: 'event', of: 'run', event: 'completed', data: {} },
+        ],
+        { events: true },
+      );
+  });
+
+  test('that fails has its start as well', () => {
+    given(one, started())
+      .when({ ...failed('a', 1), ...begun(at(2)) })
+      .stores(
+        { type: 'StepStarted', step: 'a', attempt: 1, worker: 'w1', startedAt: at(2) },
+        { type: 'StepRetryScheduled', step: 'a', attempt: 1, error: failure(), retryAt: at(2) + 100 },
+        { type: 'TimerSet', timer: 'retry/a/1', at: at(2) + 100 },
+      );
+  });
+
+  test.each([
+    ['before it was handed out', at(1) - 5_000, at(1)],
+    ['after its end', at(2) + 5_000, at(2)],
+  ])('by a clock that says it began %s: within the journal’s times', (_, told, kept) => {
+    const { state } = given(one, started()).when({ ...succeeded('a', 1), ...begun(told) }).story;
+    expect(state.steps['a']?.startedAt).toBe(kept);
+  });
+
+  test('whose start is known already is not started again (negative twin)', () => {
+    given(one, started(), began('a', 1))
+      .when({ ...succeeded('a', 1), ...begun(at(1)) })
+      .stores({ type: 'StepCompleted', step: 'a', attempt: 1, output: null }, { type: 'RunCompleted' })
+      .leaves('completed', { a: 'completed 1' });
+  });
+
+  test('of an attempt that is not out counts for nothing (M2)', () => {
+    given(one, started())
+      .when({ ...succeeded('a', 2), ...begun(at(1)) })
+      .storesNothing();
+  });
+});

@@ -1,4 +1,5 @@
 /** The systems that are measured beside each other. A peer's module is loaded in its host alone, never here. */
+import { type PartName, provisionPart } from '../../ops/provision/index.ts';
 import { ensurePeers } from '../peers-install.ts';
 
 export interface RegisteredSystem {
@@ -28,7 +29,20 @@ export const SYSTEMS: readonly RegisteredSystem[] = [
     provision: ensurePeers,
   },
   { name: 'dbos', module: here('../peers/dbos.ts'), provision: ensurePeers },
+  { name: 'temporal', module: here('../peers/temporal.ts'), provision: ensureTemporal },
+  { name: 'temporal-local', module: here('../peers/temporal-local.ts'), provision: ensureTemporal },
+  { name: 'bullmq', module: here('../peers/bullmq.ts'), provision: () => lacking('redis') },
 ];
+
+/** The sentence that says why a program cannot be had here, or nothing. */
+async function lacking(name: PartName): Promise<string | undefined> {
+  const part = await provisionPart(name);
+  return part.status === 'available' ? undefined : part.reason;
+}
+
+async function ensureTemporal(): Promise<string | undefined> {
+  return (await ensurePeers()) ?? lacking('temporal');
+}
 
 export function systemNamed(name: string): RegisteredSystem {
   const found = [NULL_SYSTEM, ...SYSTEMS].find((one) => one.name === name);

@@ -9,14 +9,16 @@
  */
 import type { InputBody, LogEntry, RunRef, StoredEntry, Transition } from '../engine/index.ts';
 import { type Json, MillraceError, type Result } from '../kernel/index.ts';
-import type { Telemetry } from '../telemetry/index.ts';
+import { noTelemetry, type Telemetry } from '../telemetry/index.ts';
 import { createContext } from './context.ts';
 import { failureOf, StepError } from './errors.ts';
+import { Fence } from './fence.ts';
+import { takeInput } from './inputs.ts';
 import { asJson } from './json.ts';
-import { Order } from './order.ts';
+import { Order, type OrderOwner } from './order.ts';
 import type { Recall } from './recall.ts';
 import { ExecutionSpans } from './spans.ts';
-import { type Batch, type HeldInput, isTooLarge, Tail } from './tail.ts';
+import { type Batch, type Effect, type HeldInput, isTooLarge, Tail, type TailOwner } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
 import { Waits } from './waits.ts';
 
@@ -54,11 +56,19 @@ export interface ExecutionOwner {
 
 /** How long a replay may stand still on something that is in no journal before it counts as diverged, in ms. */
 const PATIENCE_MS = 1_000;
-/** When an input is looked at again that came while the run was ending, in ms. */
-const ENDING_MS = 50;
-const MAX_CONFLICTS = 100;
 
-export class Execution {
+export interface ExecutionOptions {
+  readonly worker: string;
+  readonly ports: ExecutionPorts;
+  readonly owner: ExecutionOwner;
+  readonly recalled: Recall;
+  /** Sequence of the input it begins with. */
+  readonly cause: number;
+  /** The server's time of that input, ms since the epoch. */
+  readonly at: number;
+}
+
+export class Execution implements TailOwner, OrderOwner {
   readonly run: RunRef;
   readonly worker: string;
   readonly fn: WorkflowFunction;
@@ -66,39 +76,27 @@ export class Execution {
   readonly recalled: Recall;
   readonly tail: Tail;
   readonly order: Order;
-  readonly waits: Waits;
-  readonly spans: ExecutionSpans;
+  readonly spans: ExecutionSpans | undefined;
   /** Inputs that this execution must not let go of before it rests or ends. */
   held: HeldInput[] = [];
   /** The journal's time as the function sees it. */
   now: number;
   /** Where the starter waits for the end. */
   notify: string | undefined;
+  /** It has returned, thrown or been cancelled: its end is on its way into the log. */
+  returned = false;
+  isOver = false;
+  /** It has said in the log that it rests. */
+  resting = false;
   readonly #owner: ExecutionOwner;
-  readonly #abort = new AbortController();
-  readonly #names = new Map<string, number>();
+  readonly #fence: Fence;
+  #waits: Waits | undefined;
+  #abort: AbortController | undefined;
+  #names: Map<string, number> | undefined;
   #active = 0;
-  #returned = false;
-  #resting = false;
-  #rests = false;
-  #over = false;
-  #conflicts = 0;
-  /** Others' entries up to this sequence have been taken in. */
-  #readTo = 0;
   #stopPatience: (() => void) | undefined;
 
-  constructor(
-    run: RunRef,
-    fn: WorkflowFunction,
-    options: {
-      readonly worker: string;
-      readonly ports: ExecutionPorts;
-      readonly owner: ExecutionOwner;
-      readonly recalled: Recall;
-      readonly cause: number;
-      readonly at: number;
-    },
-  ) {
+  constructor(run: RunRef, fn: WorkflowFunction, options: ExecutionOptions) {
     const { worker, ports, owner, recalled, cause, at } = options;
     this.run = run;
     this.fn = fn;
@@ -108,54 +106,28 @@ export class Execution {
     this.#owner = owner;
     this.now = recalled.state.startedAt ?? at;
     this.notify = recalled.state.notify;
-    this.tail = new Tail(
-      {
-        append: (entry, expectedLast) => ports.append(run, entry, expectedLast),
-        now: ports.now,
-        stored: (batch) => this.#stored(batch),
-        conflict: () => void this.#conflict(),
-        failed: (error) => this.#failed(error),
-      },
-      { cause, lastEntry: recalled.state.lastEntry, at },
-    );
-    this.order = new Order({ defer: ports.defer, drained: () => this.#drained() }, recalled.order);
-    this.waits = new Waits(this);
-    this.spans = new ExecutionSpans(this);
+    this.tail = new Tail(this, cause, recalled.state.lastEntry, at);
+    this.order = new Order(this, recalled.order);
+    this.#fence = new Fence(this);
+    this.spans = ports.telemetry.tracer === noTelemetry.tracer ? undefined : new ExecutionSpans(this);
   }
 
-  get isOver(): boolean {
-    return this.#over;
-  }
-
-  /** Nothing of it executes; an input wakes it. */
-  get isResting(): boolean {
-    return this.#rests;
+  /** What it waits for; made when there is something. */
+  get waits(): Waits {
+    this.#waits ??= new Waits(this);
+    return this.#waits;
   }
 
   get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
     return this.#abort.signal;
   }
 
   /** Begins (or begins again) from the first line of the function. */
   begin(payload: Json): void {
-    let input: unknown = payload;
-    const { input: schema } = this.fn;
-    if (schema !== undefined) {
-      const parsed = schema.safeParse(payload);
-      if (!parsed.success) {
-        const where = parsed.error.issues[0];
-        return this.#fails(
-          new MillraceError(
-            'MR_INPUT_INVALID',
-            `the input of ${this.fn.name}: ${where?.path.join('.') ?? ''} ${where?.message ?? ''}`,
-          ),
-        );
-      }
-      input = parsed.data;
-    }
     let running: Promise<unknown>;
     try {
-      running = this.fn.run(createContext(this), input);
+      running = this.fn.run(createContext(this), checked(this.fn, payload));
     } catch (error) {
       return this.#fails(error);
     }
@@ -168,6 +140,12 @@ export class Execution {
 
   /** The journal's name of an operation: the name, numbered from its second use on. */
   idOf(name: string): string {
+    if (name.includes('#')) {
+      throw new MillraceError('MR_USAGE', `"${name}" cannot name an operation`, {
+        hint: 'leave "#" out: it numbers operations of one name',
+      });
+    }
+    this.#names ??= new Map();
     const used = (this.#names.get(name) ?? 0) + 1;
     this.#names.set(name, used);
     return used === 1 ? name : `${name}#${used}`;
@@ -185,7 +163,7 @@ export class Execution {
 
   /** Adds to the log; undefined when the run takes nothing more here. */
   push(transition: Transition): Batch | undefined {
-    if (this.#over || this.#returned) return undefined;
+    if (this.isOver || this.returned) return undefined;
     const batch = this.tail.push(transition);
     this.order.schedule();
     return batch;
@@ -193,118 +171,74 @@ export class Execution {
 
   /** Gives a new result to the function, in its turn; from then on the journal's time is that of its batch. */
   settle(batch: Batch | undefined, give: () => void): void {
-    if (batch === undefined) return;
-    this.order.settle(() => {
-      this.now = batch.at;
-      give();
-    });
+    if (batch !== undefined) this.order.settle(batch.at, give);
   }
 
   /** Gives a recorded result, in its turn. */
   replay(id: string, give: () => void): void {
-    this.order.replay(id, () => {
-      this.now = this.recalled.times.get(id) ?? this.now;
-      give();
-    });
+    this.order.replay(id, this.recalled.times.get(id) ?? this.now, give);
   }
 
   /** F1 and F4: runs an effect when all before it is recalled and stored. */
-  effect(begin: () => void): void {
-    this.order.afterReplay(() =>
-      this.tail.afterStored(() => {
-        if (!this.#over) begin();
-      }),
-    );
+  effect(effect: Effect): void {
+    if (this.order.isReplaying) this.order.afterReplay(() => this.tail.afterStored(effect));
+    else this.tail.afterStored(effect);
   }
 
   /** Takes an input that came while the run is here. */
   take(input: HeldInput, body: InputBody): void {
-    // It has ended, only not in the log yet: then is soon enough to see what the input means to an ended run.
-    if (this.#returned) return input.nak(ENDING_MS);
-    const before = this.tail.cause;
-    this.tail.cause = input.seq;
-    const pushed = this.#input(body);
-    if (pushed === undefined) {
-      this.tail.cause = before;
-      if (this.held.length > 0 || this.#rests) input.ack();
-      else this.held.push(input);
-      return;
-    }
-    pushed.inputs.push(input);
-    this.order.schedule();
+    takeInput(this, input, body);
   }
 
-  #input(body: InputBody): Batch | undefined {
-    switch (body.kind) {
-      case 'signal': {
-        const wakes = this.waits.awaits(body.name);
-        if (wakes) this.#wake();
-        const by = body.by === undefined ? {} : { by: body.by };
-        const batch = this.push({ type: 'SignalReceived', name: body.name, payload: body.payload, ...by });
-        this.waits.signal(body.name, body.payload);
-        return batch;
-      }
-      case 'timer': {
-        if (!this.waits.isSet(body.timer)) return undefined;
-        this.#wake();
-        const batch = this.push({ type: 'TimerFired', timer: body.timer });
-        this.waits.fired(body.timer);
-        return batch;
-      }
-      case 'cancel':
-        this.waits.cancelAll();
-        return this.#finish({
-          type: 'RunCancelled',
-          reason: body.reason,
-          ...(body.by === undefined ? {} : { by: body.by }),
-        });
-      default:
-        return undefined;
-    }
+  /** Another process says that it wrote into the log: a signal or a timer it took for us, or a cancel. */
+  look(): Promise<void> {
+    return this.#fence.look();
   }
 
-  #wake(): void {
-    if (!this.#resting) return;
-    this.#resting = false;
-    this.#rests = false;
-    this.push({ type: 'RunClaimed', worker: this.worker });
+  append(entry: LogEntry, expectedLast: number): Promise<Result<number, 'conflict'>> {
+    return this.ports.append(this.run, entry, expectedLast);
+  }
+
+  conflict(): void {
+    void this.#fence.conflict();
   }
 
   #returns(output: unknown): void {
-    if (this.#over || this.#returned) return;
-    if (this.order.isReplaying) return this.#diverged(`the code returned`);
+    if (this.isOver || this.returned) return;
+    if (this.order.isStuck) return this.#diverged('the code returned');
     let json: Json;
     try {
       json = asJson(output, `what ${this.fn.name} returned`);
     } catch (error) {
       return this.#fails(error);
     }
-    this.waits.cancelAll();
-    this.#finish({ type: 'RunCompleted', output: json });
+    this.#waits?.cancelAll();
+    this.finish({ type: 'RunCompleted', output: json });
   }
 
   #fails(error: unknown): void {
-    if (this.#over || this.#returned) return;
-    if (this.order.isReplaying) return this.#diverged('the code threw', error);
-    this.waits.cancelAll();
+    if (this.isOver || this.returned) return;
+    if (this.order.isStuck) return this.#diverged('the code threw', error);
+    this.#waits?.cancelAll();
     const step = error instanceof StepError ? { step: error.step } : {};
-    this.#finish({ type: 'RunFailed', error: failureOf(error), ...step });
+    this.finish({ type: 'RunFailed', error: failureOf(error), ...step });
   }
 
-  #finish(transition: Transition): Batch | undefined {
+  /** The last transition of the run here. */
+  finish(transition: Transition): Batch | undefined {
     const batch = this.push(transition);
-    this.#returned = true;
+    this.returned = true;
     return batch;
   }
 
   /** All results are out and all code that follows from them has run. */
-  #drained(): void {
-    if (this.#over) return;
+  drained(): void {
+    if (this.isOver) return;
     if (this.order.isReplaying) return this.#beginPatience();
     if (this.tail.isAppending) return;
-    const quiet = this.#active === 0 && !this.#returned && this.waits.count > 0;
-    if (quiet && !this.#resting) {
-      this.#resting = true;
+    const quiet = this.#active === 0 && !this.returned && (this.#waits?.count ?? 0) > 0;
+    if (quiet && !this.resting) {
+      this.resting = true;
       this.tail.push({ type: 'RunSuspended' });
     }
     this.tail.flush();
@@ -315,7 +249,7 @@ export class Execution {
     const { expected } = this.order;
     this.#stopPatience?.();
     this.#stopPatience = this.ports.after(PATIENCE_MS, () => {
-      if (!this.#over && this.order.isReplaying && this.order.expected === expected) {
+      if (!this.isOver && this.order.isReplaying && this.order.expected === expected) {
         this.#diverged('the code does not ask for it');
       }
     });
@@ -331,13 +265,13 @@ export class Execution {
     this.abandon({ error });
   }
 
-  #stored(batch: Batch): void {
-    this.#conflicts = 0;
-    this.spans.stored(batch);
+  stored(batch: Batch): void {
+    this.#fence.stored();
+    this.spans?.stored(batch);
     const ending = endingOf(batch);
     if (ending !== undefined) return this.#end(batch, ending);
-    for (const effect of batch.effects) effect();
-    if (this.#resting && this.tail.isIdle) return void this.#rest(batch.inputs);
+    for (const effect of batch.effects) effect.begin();
+    if (this.resting && this.tail.isIdle) return void this.#rest(batch.inputs);
     for (const input of batch.inputs) {
       if (this.held.length > 0) input.ack();
       else this.held.push(input);
@@ -355,78 +289,27 @@ export class Execution {
   async #rest(inputs: readonly HeldInput[]): Promise<void> {
     this.held.push(...inputs);
     try {
-      await this.waits.store();
+      await this.#waits?.store();
     } catch (error) {
       return this.abandon({ error });
     }
     // What came meanwhile has woken it; its inputs are kept until it rests again.
-    if (this.#over || !this.#resting || !this.tail.isIdle) return;
-    this.#rests = true;
+    if (this.isOver || !this.resting || !this.tail.isIdle) return;
     this.#owner.rested(this);
   }
 
-  async #conflict(): Promise<void> {
-    try {
-      if (++this.#conflicts > MAX_CONFLICTS)
-        throw new MillraceError('MR_CONFLICT', `${MAX_CONFLICTS} collisions in a row`);
-      const last = await this.#readOn();
-      if (!this.#over) this.tail.again(last);
-    } catch (error) {
-      this.#failed(error);
-    }
-  }
-
-  /** Another process says that it wrote something into the log: a signal or a timer it took for us, or a cancel. */
-  async look(): Promise<void> {
-    if (this.#over || this.tail.isAppending) return; // the append will find it
-    const before = this.tail.lastEntry;
-    try {
-      const last = await this.#readOn();
-      if (!this.#over && !this.tail.isAppending && this.tail.lastEntry === before) this.tail.lastEntry = last;
-    } catch {
-      // Only a hint: the next append finds what this could not.
-    }
-  }
-
-  /** Takes in what others wrote behind our last entry; gives the sequence of the log's end. */
-  async #readOn(): Promise<number> {
-    const after = this.tail.lastEntry;
-    const entries = await this.ports.entries(this.run);
-    if (this.#over) return after;
-    const newer = entries.filter(({ seq }) => seq > after && seq > this.#readTo);
-    const foreign = newer.find((entry) => this.#isForeign(entry));
-    if (foreign !== undefined) this.abandon({ by: foreign });
-    else {
-      for (const entry of newer) {
-        this.#readTo = entry.seq;
-        for (const t of entry.transitions) {
-          if (t.type === 'SignalReceived') this.waits.signal(t.name, t.payload);
-          else if (t.type === 'TimerFired') this.waits.fired(t.timer);
-        }
-      }
-    }
-    return Math.max(after, this.#readTo);
-  }
-
-  /** F7. */
-  #isForeign({ transitions }: StoredEntry): boolean {
-    return transitions.some((t) => {
-      if (t.type === 'RunStarted' || t.type === 'RunClaimed') return t.worker !== this.worker;
-      return t.type === 'RunCompleted' || t.type === 'RunFailed' || t.type === 'RunCancelled';
-    });
-  }
-
-  #failed(error: unknown): void {
-    if (this.#over) return;
+  /** An append failed for good, or nobody knows whether it is stored. */
+  failed(error: unknown): void {
+    if (this.isOver) return;
     if (!isTooLarge(error)) return this.abandon({ error });
-    this.#returned = true;
+    this.returned = true;
     this.tail.replace({ type: 'RunFailed', error: failureOf(error) });
     this.tail.flush();
   }
 
   /** Ends it here, not the run. */
   abandon(why: Omit<Loss, 'unrecorded'>): void {
-    if (this.#over) return;
+    if (this.isOver) return;
     const unrecorded = this.tail.close().flatMap(({ inputs }) => inputs);
     this.#close();
     this.#owner.lost(this, { ...why, unrecorded });
@@ -439,13 +322,24 @@ export class Execution {
   }
 
   #close(): void {
-    this.#over = true;
+    this.isOver = true;
     this.order.closed = true;
     this.#stopPatience?.();
-    this.waits.close();
-    if (this.#active > 0)
-      this.#abort.abort(new MillraceError('MR_CANCELLED', 'the run does not go on in this process'));
+    this.#waits?.close();
+    this.#abort?.abort(new MillraceError('MR_CANCELLED', 'the run does not go on in this process'));
   }
+}
+
+/** @throws MillraceError MR_INPUT_INVALID */
+function checked({ name, input }: WorkflowFunction, payload: Json): unknown {
+  if (input === undefined) return payload;
+  const parsed = input.safeParse(payload);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
+  throw new MillraceError('MR_INPUT_INVALID', `the input of ${name}${where}: ${issue?.message ?? 'does not fit'}`, {
+    hint: 'start the run with an input that fits the schema of the function',
+  });
 }
 
 function endingOf(batch: Batch): Ending | undefined {

@@ -141,7 +141,7 @@ export class FunctionHost implements ExecutionOwner {
     const batch = execution.tail.push(started, true);
     execution.now = batch.at;
     execution.notify = notify;
-    execution.spans.begin(trace.traceparent, batch.at);
+    execution.spans?.begin(trace.traceparent, batch.at);
     execution.begin(payload);
   }
 

@@ -6,32 +6,49 @@
  *
  *   F4 on replay results come in the order of the log; none that the log does not hold comes before its last one.
  */
-export interface OrderPorts {
-  /** Runs `then` once nothing of what is running now is left to do. */
-  readonly defer: (then: () => void) => void;
+export interface OrderOwner {
+  /** `defer` runs `then` once nothing of what is running now is left to do. */
+  readonly ports: { readonly defer: (then: () => void) => void };
+  /** The journal's time as the function sees it: set before each result to that of its entry. */
+  now: number;
   /** All results are out and all that followed from them has run. */
-  readonly drained: () => void;
+  drained(): void;
+}
+
+interface Given {
+  readonly at: number;
+  readonly give: () => void;
 }
 
 export class Order {
-  readonly #ports: OrderPorts;
+  readonly #owner: OrderOwner;
   /** Recorded operations in the order of the log. */
   readonly #recorded: readonly string[];
-  readonly #asked = new Map<string, () => void>();
-  readonly #afterReplay: (() => void)[] = [];
+  #asked: Map<string, Given> | undefined;
+  #afterReplay: (() => void)[] = [];
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    if (!this.closed) this.#step();
+  };
   #next = 0;
-  #results: (() => void)[] = [];
+  #results: Given[] = [];
   #delivering = false;
   #scheduled = false;
   closed = false;
 
-  constructor(ports: OrderPorts, recorded: readonly string[]) {
-    this.#ports = ports;
+  constructor(owner: OrderOwner, recorded: readonly string[]) {
+    this.#owner = owner;
     this.#recorded = recorded;
   }
 
   get isReplaying(): boolean {
     return this.#next < this.#recorded.length;
+  }
+
+  /** The code has not asked for what the log has next. (What it did ask for, and lost interest in, comes when its turn comes.) */
+  get isStuck(): boolean {
+    const { expected } = this;
+    return expected !== undefined && this.#asked?.has(expected) !== true;
   }
 
   /** The recorded operation that the function has not asked for yet; undefined when there is none. */
@@ -45,17 +62,19 @@ export class Order {
   }
 
   /** Gives a new result, in its turn. */
-  settle(give: () => void): void {
+  settle(at: number, give: () => void): void {
     if (!this.#delivering && !this.isReplaying && this.#results.length === 0) {
       this.#delivering = true;
+      this.#owner.now = at;
       give();
-    } else this.#results.push(give);
+    } else this.#results.push({ at, give });
     this.schedule();
   }
 
   /** F4: the function asks for a recorded result; it comes when all before it have come. */
-  replay(id: string, give: () => void): void {
-    this.#asked.set(id, give);
+  replay(id: string, at: number, give: () => void): void {
+    this.#asked ??= new Map();
+    this.#asked.set(id, { at, give });
     this.schedule();
   }
 
@@ -68,28 +87,27 @@ export class Order {
   schedule(): void {
     if (this.#scheduled || this.closed) return;
     this.#scheduled = true;
-    this.#ports.defer(() => {
-      this.#scheduled = false;
-      if (!this.closed) this.#step();
-    });
+    this.#owner.ports.defer(this.#turn);
   }
 
   #step(): void {
     this.#delivering = false;
     const expected = this.expected;
     if (expected !== undefined) {
-      const give = this.#asked.get(expected);
-      if (give === undefined) return this.#ports.drained();
-      this.#asked.delete(expected);
+      const given = this.#asked?.get(expected);
+      if (given === undefined) return this.#owner.drained();
+      this.#asked?.delete(expected);
       this.#next++;
-      give();
+      this.#owner.now = given.at;
+      given.give();
       if (!this.isReplaying) for (const then of this.#afterReplay.splice(0)) then();
       return this.schedule();
     }
-    const give = this.#results.shift();
-    if (give === undefined) return this.#ports.drained();
+    const given = this.#results.shift();
+    if (given === undefined) return this.#owner.drained();
     this.#delivering = true;
-    give();
+    this.#owner.now = given.at;
+    given.give();
     this.schedule();
   }
 }

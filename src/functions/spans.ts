@@ -2,7 +2,6 @@
 import type { Failure } from '../engine/index.ts';
 import {
   attemptSpanId,
-  noTelemetry,
   type ParsedTraceparent,
   parseTraceparent,
   runSpanId,
@@ -25,7 +24,6 @@ export class ExecutionSpans {
   /** The run's trace context and start. */
   begin(traceparent: string, startedAt: number): void {
     this.#startedAt = startedAt;
-    if (this.#execution.ports.telemetry.tracer === noTelemetry.tracer) return;
     const context = parseTraceparent(traceparent);
     this.#context = context?.sampled === true ? context : undefined;
   }

@@ -4,6 +4,7 @@ import { backoffMs, MillraceError } from '../kernel/index.ts';
 import { failureOf, StepError } from './errors.ts';
 import type { Execution } from './execution.ts';
 import { asJson } from './json.ts';
+import type { Effect } from './tail.ts';
 import type { StepAttempt, StepOptions } from './types.ts';
 
 const DEFAULT_RETRY = { initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.2, maxAttempts: 3 } as const;
@@ -23,13 +24,13 @@ export function runStep<T>(execution: Execution, name: string, run: Run<T>, opti
       return execution.replay(id, () => reject(new StepError(id, error ?? lostError)));
     }
     execution.enter();
-    new Step(execution, id, run, options, resolve, reject).begin(known);
+    new Step(execution, id, run, options, resolve, reject).goOn(known);
   });
 }
 
 const lostError: Failure = { code: 'MR_INTERNAL', message: 'failed', retryable: false, lost: false };
 
-class Step<T> {
+class Step<T> implements Effect {
   readonly #execution: Execution;
   readonly #id: string;
   readonly #run: Run<T>;
@@ -58,17 +59,19 @@ class Step<T> {
   }
 
   /** Begins, or goes on where the journal leaves off: a failed attempt counts, its backoff is waited to its end. */
-  begin(known: StepState | undefined): void {
-    if (known?.status !== 'backoff') return this.#execution.effect(() => this.#invoke());
+  goOn(known: StepState | undefined): void {
+    if (known?.status !== 'backoff') return this.#execution.effect(this);
     this.#attempt = known.attempt + 1;
     this.#later((known.retryAt ?? 0) - this.#execution.ports.now());
   }
 
   #later(ms: number): void {
-    this.#execution.effect(() => void this.#execution.ports.after(Math.max(0, ms), () => this.#invoke()));
+    const begin = (): void => void this.#execution.ports.after(Math.max(0, ms), () => this.begin());
+    this.#execution.effect({ begin });
   }
 
-  #invoke(): void {
+  /** Runs the attempt that is due. */
+  begin(): void {
     if (this.#execution.isOver) return;
     this.#begunAt = this.#execution.ports.now();
     this.#ended = false;
@@ -109,12 +112,7 @@ class Step<T> {
   }
 
   #attemptOf(signal: AbortSignal | undefined): StepAttempt {
-    const { run, signal: ofRun } = this.#execution;
-    return {
-      attempt: this.#attempt,
-      idempotencyKey: `${run.runId}/${this.#id}`,
-      signal: signal ?? ofRun,
-    };
+    return new Attempt(this.#execution, this.#id, this.#attempt, signal);
   }
 
   /** True for the first end of the attempt that is under way. */
@@ -135,7 +133,7 @@ class Step<T> {
     }
     const batch = this.#execution.push({ type: 'StepCompleted', step: this.#id, attempt, output });
     if (batch === undefined) return this.#execution.leave();
-    this.#execution.spans.attempt(batch, this.#id, attempt, this.#begunAt, 'completed');
+    this.#execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'completed');
     this.#execution.settle(batch, () => {
       this.#resolve(output as T);
       this.#execution.leave();
@@ -150,7 +148,7 @@ class Step<T> {
     if (!again) {
       const batch = this.#execution.push({ type: 'StepFailed', step: this.#id, attempt, error });
       if (batch === undefined) return this.#execution.leave();
-      this.#execution.spans.attempt(batch, this.#id, attempt, this.#begunAt, 'failed', error);
+      this.#execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'failed', error);
       return this.#execution.settle(batch, () => {
         this.#reject(new StepError(this.#id, error));
         this.#execution.leave();
@@ -160,7 +158,7 @@ class Step<T> {
     const retryAt = this.#execution.ports.now() + delay;
     const batch = this.#execution.push({ type: 'StepRetryScheduled', step: this.#id, attempt, error, retryAt });
     if (batch === undefined) return this.#execution.leave();
-    this.#execution.spans.attempt(batch, this.#id, attempt, this.#begunAt, 'retrying', error);
+    this.#execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'retrying', error);
     this.#attempt++;
     this.#later(delay);
   }
@@ -168,4 +166,27 @@ class Step<T> {
 
 function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return value !== null && typeof value === 'object' && 'then' in value && typeof value.then === 'function';
+}
+
+/** Made for every attempt, looked at by few: what costs something is made when it is asked for. */
+class Attempt implements StepAttempt {
+  readonly attempt: number;
+  readonly #execution: Execution;
+  readonly #id: string;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(execution: Execution, id: string, attempt: number, signal: AbortSignal | undefined) {
+    this.attempt = attempt;
+    this.#execution = execution;
+    this.#id = id;
+    this.#signal = signal;
+  }
+
+  get idempotencyKey(): string {
+    return `${this.#execution.run.runId}/${this.#id}`;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal ?? this.#execution.signal;
+  }
 }

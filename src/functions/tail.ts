@@ -35,22 +35,28 @@ export interface Batch {
   transitions: Transition[];
   /** How many of the transitions effects must wait for. */
   hard: number;
-  readonly effects: (() => void)[];
+  readonly effects: Effect[];
   readonly inputs: HeldInput[];
   readonly spans: SpanRecord[];
 }
 
-export interface TailPorts {
-  /** Appends to the run's log; as {@link Journal.append}. */
-  readonly append: (entry: LogEntry, expectedLast: number) => Promise<Result<number, 'conflict'>>;
-  readonly now: () => number;
-  readonly stored: (batch: Batch) => void;
-  readonly conflict: () => void;
-  readonly failed: (error: unknown) => void;
+/** Something that must not happen before what it depends on is stored. */
+export interface Effect {
+  begin(): void;
+}
+
+/** Whose log it is. */
+export interface TailOwner {
+  /** Appends to the run's log; as `Journal.append`. */
+  append(entry: LogEntry, expectedLast: number): Promise<Result<number, 'conflict'>>;
+  readonly ports: { readonly now: () => number };
+  stored(batch: Batch): void;
+  conflict(): void;
+  failed(error: unknown): void;
 }
 
 export class Tail {
-  readonly #ports: TailPorts;
+  readonly #owner: TailOwner;
   #batches: Batch[] = [];
   #inFlight: Batch | undefined;
   #hard = 0;
@@ -61,11 +67,11 @@ export class Tail {
   /** The journal's time: that of the latest batch. */
   at: number;
 
-  constructor(ports: TailPorts, from: { readonly cause: number; readonly lastEntry: number; readonly at: number }) {
-    this.#ports = ports;
-    this.cause = from.cause;
-    this.lastEntry = from.lastEntry;
-    this.at = from.at;
+  constructor(owner: TailOwner, cause: number, lastEntry: number, at: number) {
+    this.#owner = owner;
+    this.cause = cause;
+    this.lastEntry = lastEntry;
+    this.at = at;
   }
 
   /** True when nothing waits to be stored. */
@@ -95,7 +101,7 @@ export class Tail {
   #current(): Batch {
     const last = this.#batches.at(-1);
     if (last !== undefined && last.cause === this.cause) return last;
-    this.at = Math.max(this.at, this.#ports.now());
+    this.at = Math.max(this.at, this.#owner.ports.now());
     const batch: Batch = {
       cause: this.cause,
       at: this.at,
@@ -115,10 +121,10 @@ export class Tail {
   }
 
   /** F1. */
-  afterStored(effect: () => void): void {
-    if (this.#hard === 0) return effect();
+  afterStored(effect: Effect): void {
+    if (this.#hard === 0) return effect.begin();
     const batch = this.#batches.at(-1) ?? this.#inFlight;
-    if (batch === undefined) return effect();
+    if (batch === undefined) return effect.begin();
     batch.effects.push(effect);
   }
 
@@ -133,18 +139,18 @@ export class Tail {
 
   #append(batch: Batch): void {
     const entry: LogEntry = { v: 1, cause: batch.cause, at: batch.at, transitions: batch.transitions };
-    this.#ports.append(entry, this.lastEntry).then(
+    this.#owner.append(entry, this.lastEntry).then(
       (result) => {
         if (this.#closed) return;
-        if (!result.ok) return this.#ports.conflict();
+        if (!result.ok) return this.#owner.conflict();
         this.lastEntry = result.value;
         this.#inFlight = undefined;
         this.#hard -= batch.hard;
-        this.#ports.stored(batch);
+        this.#owner.stored(batch);
       },
       (error: unknown) => {
         if (this.#closed) return;
-        this.#ports.failed(error);
+        this.#owner.failed(error);
       },
     );
   }

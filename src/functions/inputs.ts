@@ -1,0 +1,58 @@
+/** What an input means to a run that is in this process. */
+import type { InputBody } from '../engine/index.ts';
+import type { Execution } from './execution.ts';
+import type { Batch, HeldInput } from './tail.ts';
+
+/** When an input is looked at again that came while the run was ending, in ms. */
+const ENDING_MS = 50;
+
+/** See {@link Execution.take}. */
+export function takeInput(execution: Execution, input: HeldInput, body: InputBody): void {
+  // It has ended, only not in the log yet: then is soon enough to see what the input means to an ended run.
+  if (execution.returned) return input.nak(ENDING_MS);
+  const { tail } = execution;
+  const before = tail.cause;
+  tail.cause = input.seq;
+  const batch = push(execution, body);
+  if (batch !== undefined) {
+    batch.inputs.push(input);
+    return execution.order.schedule();
+  }
+  tail.cause = before;
+  if (execution.held.length > 0 || execution.resting) input.ack();
+  else execution.held.push(input);
+}
+
+/** The batch that its transitions are in; undefined when it means nothing. */
+function push(execution: Execution, body: InputBody): Batch | undefined {
+  const { waits } = execution;
+  switch (body.kind) {
+    case 'signal': {
+      if (waits.awaits(body.name)) wake(execution);
+      const by = body.by === undefined ? {} : { by: body.by };
+      const batch = execution.push({ type: 'SignalReceived', name: body.name, payload: body.payload, ...by });
+      waits.signal(body.name, body.payload);
+      return batch;
+    }
+    case 'timer': {
+      if (!waits.isSet(body.timer)) return undefined;
+      wake(execution);
+      const batch = execution.push({ type: 'TimerFired', timer: body.timer });
+      waits.fired(body.timer);
+      return batch;
+    }
+    case 'cancel': {
+      waits.cancelAll();
+      const by = body.by === undefined ? {} : { by: body.by };
+      return execution.finish({ type: 'RunCancelled', reason: body.reason, ...by });
+    }
+    default:
+      return undefined;
+  }
+}
+
+function wake(execution: Execution): void {
+  if (!execution.resting) return;
+  execution.resting = false;
+  execution.push({ type: 'RunClaimed', worker: execution.worker });
+}

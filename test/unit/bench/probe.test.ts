@@ -1,0 +1,41 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { addUsed, openProbe } from '../../../bench/probe.ts';
+
+const onLinux = process.platform === 'linux';
+
+/** Works for so long, then says so, then waits until its input ends. */
+const BUSY = (ms: number): string =>
+  `process.stdin.once('data', () => { const until = performance.now() + ${ms}; while (performance.now() < until); ` +
+  `process.stdout.write('done'); }); process.stdin.once('end', () => process.exit(0)); process.stdin.resume()`;
+
+describe.runIf(onLinux)('processor time and memory', () => {
+  it('of a server count for the server and not for us', async () => {
+    const child = spawn(process.execPath, ['-e', BUSY(300)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    try {
+      const used = await openProbe(() => [child.pid ?? 0]).during(async () => {
+        child.stdin.write('go');
+        await once(child.stdout, 'data');
+        return 1;
+      });
+      expect(used.seconds).toBe(1);
+      expect(used.serverCpuMs).toBeGreaterThan(100);
+      expect(used.cpuMs).toBeLessThan(used.serverCpuMs);
+      expect(used.serverRssMb).toBeGreaterThan(5);
+    } finally {
+      child.stdin.end();
+      await once(child, 'exit');
+    }
+  });
+});
+
+describe('laps', () => {
+  it('add up in time, and keep the largest memory', () => {
+    const lap = { seconds: 1, cpuMs: 10, serverCpuMs: 5, rssMb: 100, serverRssMb: 30 };
+    expect(addUsed([lap, { ...lap, rssMb: 90, serverRssMb: 40 }])).toEqual({
+      ...{ seconds: 2, cpuMs: 20, serverCpuMs: 10, rssMb: 100, serverRssMb: 40 },
+    });
+    expect(addUsed([])).toEqual({ seconds: 0, cpuMs: 0, serverCpuMs: 0, rssMb: 0, serverRssMb: 0 });
+  });
+});

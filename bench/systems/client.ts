@@ -49,6 +49,7 @@ class Host {
   readonly #dir = mkdtempSync(join(tmpdir(), 'millrace-system-'));
   readonly #exited: Promise<void>;
   readonly #waiting = new Map<number, { resolve(result: Response): void; reject(error: Error): void }>();
+  #servers: readonly (ProcessIdentity | undefined)[] = [];
   #output = '';
   #next = 0;
   #stopping: Promise<void> | undefined;
@@ -119,8 +120,10 @@ class Host {
     }
   }
 
-  start(sync: Sync): Promise<About> {
-    return this.ask('start', { module: this.#system.module, sync, dir: this.#dir });
+  async start(sync: Sync): Promise<About> {
+    const about = await this.ask('start', { module: this.#system.module, sync, dir: this.#dir });
+    this.#servers = about.serverPids.map(identityOf);
+    return about;
   }
 
   stop(): Promise<void> {
@@ -146,8 +149,10 @@ class Host {
 
   #killTree(): void {
     const { pid, exitCode, signalCode } = this.#child;
-    if (pid === undefined || exitCode !== null || signalCode !== null) return;
-    for (const one of processTree([pid]).map(identityOf)) killIfSame(one);
+    const host = pid === undefined || exitCode !== null || signalCode !== null ? [] : [pid];
+    // A host that died by itself has lost its servers.
+    const servers = this.#servers.flatMap((one) => (one !== undefined && isSameProcess(one) ? one.pid : []));
+    for (const one of processTree([...host, ...servers]).map(identityOf)) killIfSame(one);
   }
 
   /** Ends all at once, for want of time. */

@@ -20,13 +20,13 @@ async function start({ module, sync, dir }: StartOptions): Promise<About> {
   const loaded: { readonly start?: StartSystem } = await import(module);
   if (loaded.start === undefined) throw new Error(`${module} exports no start`);
   system = await loaded.start({ sync, dir });
-  const { name, version, durability } = system;
+  const { name, version, durability, serverPids } = system;
   const can = {
     fanOut: system.fanOut !== undefined,
     sleep: system.sleep !== undefined,
     signal: system.waiting !== undefined,
   };
-  return { name, version, durability, can };
+  return { name, version, durability, serverPids, can };
 }
 
 async function stop(): Promise<null> {

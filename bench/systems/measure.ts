@@ -7,7 +7,6 @@
  * 3. A run that gives the wrong result, or fails, fails the measurement.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { setTimeout as pause } from 'node:timers/promises';
 import { percentile } from '../summary.ts';
 import { type Arrivals, schedule } from './arrivals.ts';
 import { cpuTimes, memoryMb, type Split } from './proc.ts';
@@ -98,6 +97,7 @@ export function latencies(values: readonly number[]): Latencies {
 }
 
 const now = (): number => performance.now();
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function payloadOf({ payloadBytes = PAYLOAD_BYTES }: Workload): string {
   return 'x'.repeat(payloadBytes);

@@ -24,6 +24,7 @@ export interface About {
   readonly name: string;
   readonly version: string;
   readonly durability: string;
+  readonly serverPids: readonly number[];
   readonly can: { readonly fanOut: boolean; readonly sleep: boolean; readonly signal: boolean };
 }
 

@@ -38,13 +38,14 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
     case 'StepRetryScheduled':
       return withStep(state, t.step, {
         status: 'backoff',
+        attempt: t.attempt,
         error: t.error,
         retryAt: t.retryAt,
         failures: step.failures + (t.error.lost ? 0 : 1),
         lost: step.lost + (t.error.lost ? 1 : 0),
       });
     case 'StepCompleted':
-      return withStep(state, t.step, { status: 'completed', output: t.output, endedAt: at });
+      return withStep(state, t.step, { status: 'completed', attempt: t.attempt, output: t.output, endedAt: at });
     case 'StepFailed':
       // An attempt whose input could not be computed fails without having been scheduled.
       return withStep(state, t.step, { status: 'failed', attempt: t.attempt, error: t.error, endedAt: at });

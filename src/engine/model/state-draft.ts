@@ -115,6 +115,7 @@ export class StateDraft {
     if (t.source !== undefined) state.source = t.source;
     if (t.by !== undefined) state.by = t.by;
     if (t.worker !== undefined) state.worker = t.worker;
+    if (t.notify !== undefined) state.notify = t.notify;
   }
 
   #end(status: RunState['status'], at: number): void {
@@ -168,13 +169,14 @@ function stepAfter(step: StepState, t: StepTransition, at: number): StepState {
       return {
         ...step,
         status: 'backoff',
+        attempt: t.attempt, // a durable function's attempts are not scheduled
         error: t.error,
         retryAt: t.retryAt,
         failures: step.failures + (t.error.lost ? 0 : 1),
         lost: step.lost + (t.error.lost ? 1 : 0),
       };
     case 'StepCompleted':
-      return { ...step, status: 'completed', output: t.output, endedAt: at };
+      return { ...step, status: 'completed', attempt: t.attempt, output: t.output, endedAt: at };
     case 'StepFailed':
       // An attempt whose input could not be computed fails without having been scheduled.
       return { ...step, status: 'failed', attempt: t.attempt, error: t.error, endedAt: at };

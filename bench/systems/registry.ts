@@ -21,6 +21,7 @@ const here = (path: string): string => new URL(path, import.meta.url).href;
 export const NULL_SYSTEM: RegisteredSystem = { name: 'null', module: here('./null.ts') };
 
 export const SYSTEMS: readonly RegisteredSystem[] = [
+  { name: 'millrace', module: here('./millrace.ts'), provision: () => lacking('nats') },
   {
     name: 'restate',
     module: here('../peers/restate.ts'),
@@ -28,7 +29,7 @@ export const SYSTEMS: readonly RegisteredSystem[] = [
     preload: [here('../peers/with-resolvers.ts')],
     provision: ensurePeers,
   },
-  { name: 'dbos', module: here('../peers/dbos.ts'), provision: ensurePeers },
+  { name: 'dbos', module: here('../peers/dbos.ts'), provision: ensureDbos },
   { name: 'temporal', module: here('../peers/temporal.ts'), provision: ensureTemporal },
   { name: 'temporal-local', module: here('../peers/temporal-local.ts'), provision: ensureTemporal },
   { name: 'bullmq', module: here('../peers/bullmq.ts'), provision: () => lacking('redis') },
@@ -38,6 +39,10 @@ export const SYSTEMS: readonly RegisteredSystem[] = [
 async function lacking(name: PartName): Promise<string | undefined> {
   const part = await provisionPart(name);
   return part.status === 'available' ? undefined : part.reason;
+}
+
+async function ensureDbos(): Promise<string | undefined> {
+  return (await ensurePeers()) ?? lacking('postgres');
 }
 
 async function ensureTemporal(): Promise<string | undefined> {

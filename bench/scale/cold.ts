@@ -11,7 +11,7 @@ import type { Sync } from '../systems/system.ts';
 import { openLoad } from './load.ts';
 import { metricOf, readProcess, textOf } from './reads.ts';
 import { openRig, type Rig } from './rig.ts';
-import type { Shape } from './shape.ts';
+import { inputsOf, type Shape } from './shape.ts';
 import { type RunWatch, watchRuns } from './watch.ts';
 
 export interface ColdOptions {
@@ -53,7 +53,7 @@ export async function cold(options: ColdOptions): Promise<ColdResult> {
     await rig.apply(definition);
     const watch = watchRuns(rig.door, definition.name);
     const load = openLoad(rig.door, shape, definition);
-    const controller = await rig.startController('controller-1');
+    const driver = await rig.startDriver('driver-1');
     await rig.startWorker('worker');
     const ids: string[] = [];
     const begun = performance.now();
@@ -66,8 +66,8 @@ export async function cold(options: ColdOptions): Promise<ColdResult> {
     let next = 0;
     const signals = timed(runs, AT_ONCE, () => load.signal(ids[next++] ?? '', 'go'));
     await watch.until('a fifth through the gate', () => watch.moved.size >= runs / 5, DEADLINE_MS);
-    await controller.kill();
-    const result = await restarted(rig, watch, definition.name, runs);
+    await driver.kill();
+    const result = await restarted(rig, watch, inputsOf(definition), runs);
     await signals;
     load.close();
     watch.close();
@@ -80,10 +80,10 @@ export async function cold(options: ColdOptions): Promise<ColdResult> {
 async function restarted(
   rig: Rig,
   watch: RunWatch,
-  workflow: string,
+  { stream, consumer }: { readonly stream: string; readonly consumer: string },
   runs: number,
 ): Promise<Omit<ColdResult, 'runs' | 'openedSeconds'>> {
-  const held = rig.door.jsm.consumers.info(`WF_${workflow}`, 'controller');
+  const held = rig.door.jsm.consumers.info(stream, consumer);
   await rig.door.nc.flush(); // what the dead process sent has gone by
   const endedBefore = new Set(watch.ended);
   const openAtKill = runs - endedBefore.size;
@@ -91,7 +91,7 @@ async function restarted(
   const launched = performance.now();
   const since = (at: number): number => (at - launched) / 1_000;
   let readyAt = 0;
-  const starting = rig.startController('controller-2').then((handle) => {
+  const starting = rig.startDriver('driver-2').then((handle) => {
     readyAt = performance.now();
     return handle;
   });

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { freePort, type ServerHandle, startNats, startProcess } from '../../ops/stack/index.ts';
 import { connectNats, type NatsDoor } from '../../src/drivers/index.ts';
-import { type Definition, systemAssets, workflowAssets } from '../../src/engine/index.ts';
+import { type Definition, systemAssets } from '../../src/engine/index.ts';
 import { ensureAssets, openDefinitions } from '../../src/manifests/index.ts';
 import type { Sync } from '../systems/system.ts';
 import { type Build, build, ROOT } from './build.ts';
@@ -28,9 +28,10 @@ export interface Rig {
   /** Of the server's monitoring. */
   readonly monitor: string;
   apply(definition: Definition): Promise<void>;
-  /** Ready when it says so; `onLaunch` is called before. */
-  startController(name: string): Promise<ServerHandle>;
-  startWorker(name: string): Promise<ServerHandle>;
+  /** Starts a process that decides on runs; ready when it says so. */
+  startDriver(name: string): Promise<ServerHandle>;
+  /** Starts a process that does the steps; undefined when drivers do them. */
+  startWorker(name: string): Promise<ServerHandle | undefined>;
   close(): Promise<void>;
 }
 
@@ -52,6 +53,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     started.push(nats);
     door = await connectNats({ url: nats.url, name: 'bench-scale', timeoutMs: 60_000 });
     const opened = door;
+    const worker = ['--import', 'tsx', join(ROOT, shape.worker)];
     const role = async (name: string, args: readonly string[]): Promise<ServerHandle> => {
       const port = await freePort();
       const handle = await startProcess({
@@ -77,11 +79,11 @@ export async function openRig(options: RigOptions): Promise<Rig> {
       door: opened,
       monitor: nats.env['MILLRACE_NATS_MONITOR_URL'] ?? '',
       async apply(definition) {
-        for (const assets of [systemAssets(), workflowAssets(definition)]) await ensureAssets(opened.nc, assets);
+        for (const assets of [systemAssets(), shape.assets(definition)]) await ensureAssets(opened.nc, assets);
         await (await openDefinitions(opened.nc)).put(definition);
       },
-      startController: (name) => role(name, [built.bin, 'controller']),
-      startWorker: (name) => role(name, ['--import', 'tsx', join(ROOT, shape.worker)]),
+      startDriver: (name) => role(name, shape.driver === 'controller' ? [built.bin, 'controller'] : worker),
+      startWorker: async (name) => (shape.driver === 'worker' ? undefined : role(name, worker)),
       close,
     };
   } catch (error) {

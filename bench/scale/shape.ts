@@ -1,14 +1,14 @@
 /**
- * The shapes a run can have: steps declared in YAML and done by a worker, or a durable function. Each scenario asks a shape for its
- * workflow; the same processes, loads and verdicts serve both.
+ * The shapes a run can have: steps declared in YAML and done by a worker, or a durable function. Each benchmark asks a shape for its
+ * scenario's workflow; the same processes, loads and verdicts serve both.
  */
-import type { Definition, InputBody } from '../../src/engine/index.ts';
-import type { Json } from '../../src/kernel/index.ts';
-import { logSubject, runEventSubject } from '../../src/kernel/index.ts';
+import { type Assets, type Definition, type InputBody, workflowAssets } from '../../src/engine/index.ts';
+import { definitionOf, functionAssets } from '../../src/functions/index.ts';
+import { CONTROLLER_CONSUMER, type Json, logSubject, runEventSubject, workflowStream } from '../../src/kernel/index.ts';
 import { sealDefinition } from '../../src/manifests/index.ts';
 
-export type ShapeName = 'declared';
-export const SHAPES: readonly ShapeName[] = ['declared'];
+export const SHAPES = ['declared', 'functions'] as const;
+export type ShapeName = (typeof SHAPES)[number];
 
 /**
  * `chain` does three quick steps; `gate` does a step, sleeps, waits for the signal `go`, does another step; `nap` sleeps ten years
@@ -19,21 +19,24 @@ export type Scenario = 'chain' | 'gate' | 'nap';
 export interface Shape {
   readonly name: ShapeName;
   definition(scenario: Scenario): Definition;
-  /** The worker program, from the repository's root. */
+  assets(definition: Definition): Assets;
+  /** The program of the processes that do the steps, from the repository's root. */
   readonly worker: string;
-  /** Whether runs are driven by controllers; else by the workers that have the code. */
-  readonly controllers: boolean;
-  /** Of the messages that tell of ended runs; the token after the workflow, or the last, is the run's. */
-  readonly endSubject: (workflow: string) => string;
-  /** Whether such a message means the end of its run. */
-  readonly isEnd: (data: Uint8Array) => boolean;
+  /** Who decides on runs: controllers, with workers beside them, or the workers themselves. */
+  readonly driver: 'controller' | 'worker';
+  /** Of the messages that tell of ended runs, with `*` in the run's place. */
+  endSubject(workflow: string): string;
+  /** Whether such a message tells of an end. */
+  isEnd(data: Uint8Array): boolean;
 }
 
 export const QUEUE = 'scale';
 export const HANDLER = 'scale.step';
+export const TEN_YEARS_MS = 3_650 * 86_400_000;
+export const NAP_MS = 200;
 const RETRY = { initialMs: 200, factor: 2, maxMs: 5_000, jitter: 0.2, maxAttempts: 3, maxLost: 10 } as const;
-const TEN_YEARS_MS = 3_650 * 86_400_000;
-const NAP_MS = 200;
+
+export const nameOf = (scenario: Scenario): string => `scale-${scenario}`;
 
 type Step = Definition['steps'][number];
 
@@ -55,22 +58,31 @@ const DECLARED: Readonly<Record<Scenario, readonly Step[]>> = {
   ],
 };
 
-const declared: Shape = {
-  name: 'declared',
-  definition: (scenario) =>
-    sealDefinition({ name: `scale-${scenario}`, deadLetter: false, triggers: [], steps: [...DECLARED[scenario]] }),
-  worker: 'bench/scale/worker.ts',
-  controllers: true,
-  endSubject: (workflow) => runEventSubject(workflow, 'x', 'completed').replace('.x.', '.*.'),
-  isEnd: () => true,
+const decoder = new TextDecoder();
+
+const SHAPE: Readonly<Record<ShapeName, Shape>> = {
+  declared: {
+    name: 'declared',
+    definition: (scenario) =>
+      sealDefinition({ name: nameOf(scenario), deadLetter: false, triggers: [], steps: [...DECLARED[scenario]] }),
+    assets: (definition) => workflowAssets(definition),
+    worker: 'bench/scale/worker.ts',
+    driver: 'controller',
+    endSubject: (workflow) => runEventSubject(workflow, 'x', 'completed').replace('.x.', '.*.'),
+    isEnd: () => true,
+  },
+  functions: {
+    name: 'functions',
+    definition: (scenario) => sealDefinition(definitionOf(nameOf(scenario))),
+    assets: (definition) => functionAssets(definition),
+    worker: 'bench/scale/functions.ts',
+    driver: 'worker',
+    endSubject: (workflow) => logsOf(workflow),
+    isEnd: (data) => decoder.decode(data).includes('"RunCompleted"'),
+  },
 };
 
-export function shapeOf(name: ShapeName): Shape {
-  switch (name) {
-    case 'declared':
-      return declared;
-  }
-}
+export const shapeOf = (name: ShapeName): Shape => SHAPE[name];
 
 /** The start of a run. */
 export const startOf = (definition: Definition, payload: Json): InputBody => ({
@@ -82,3 +94,9 @@ export const startOf = (definition: Definition, payload: Json): InputBody => ({
 
 /** All log entries of a workflow on their way to its stream. */
 export const logsOf = (workflow: string): string => logSubject(workflow, 'x').replace(/\.x$/, '.*');
+
+/** The consumer that brings the workflow's inputs to whoever decides on its runs. */
+export const inputsOf = ({ name }: Definition): { readonly stream: string; readonly consumer: string } => ({
+  stream: workflowStream(name),
+  consumer: CONTROLLER_CONSUMER,
+});

@@ -16,7 +16,12 @@ const BREAKS = /[\r\n]/;
  * @throws MillraceError MR_INPUT_INVALID for a name that is none, or a value with a line break: it would begin another header
  */
 export function encodeHeaders(headers: Headers): Uint8Array {
-  return Buffer.from(`${VERSION}${headerLines(headers)}\r\n`, 'utf8');
+  return headerBlock(headerLines(headers));
+}
+
+/** A block of lines that {@link headerLines} made. */
+export function headerBlock(lines: string): Uint8Array {
+  return Buffer.from(`${VERSION}${lines}\r\n`, 'utf8');
 }
 
 /**

@@ -1,4 +1,5 @@
 export { systemClock } from './clock.node.ts';
+export { type Committer, type CommitterOptions, type GroupCommit, openCommitter } from './committer.nats.ts';
 export {
   assertPayload,
   connectNats,
@@ -11,6 +12,7 @@ export {
 export { connectRedis, type RedisDoor, type RedisOptions } from './connection.redis.ts';
 export { type ConsumeOptions, consumeDurable, type DurableConsumption } from './consumer.jetstream.ts';
 export { encodeHeaders, type Headers } from './headers.ts';
-export { expectStored, openPublisher, type Publisher, type PublishOutcome, plainHeaders } from './publisher.nats.ts';
+export { expectStored, openPublisher, plainHeaders } from './publisher.nats.ts';
+export type { Publisher, PublishOutcome, Settle } from './publishing.ts';
 export { type Check, type HttpOptions, type HttpServer, startHttp } from './server.http.ts';
 export { type Closer, installShutdown, type Shutdown, type ShutdownOptions } from './shutdown.node.ts';

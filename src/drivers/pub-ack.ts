@@ -3,18 +3,7 @@
  * come from the stream the one before came from: those are read without making text of them. Pure.
  */
 import { isObject } from '../kernel/index.ts';
-
-export type PublishOutcome =
-  | {
-      readonly kind: 'stored';
-      readonly stream: string;
-      readonly seq: number;
-      readonly duplicate: boolean;
-      /** How many messages this acknowledges, when it is a batch that was committed. */
-      readonly count?: number;
-    }
-  | { readonly kind: 'refused'; readonly code: number; readonly reason: string }
-  | { readonly kind: 'unknown'; readonly reason: string };
+import type { PublishOutcome } from './publishing.ts';
 
 const [ZERO, NINE, CLOSE] = [0x30, 0x39, 0x7d];
 /** More digits than these may not be a whole number any more; the slow way rounds them as JSON does. */

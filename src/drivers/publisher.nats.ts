@@ -10,29 +10,8 @@
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection, headers as newHeaders } from 'nats';
 import { MillraceError } from '../kernel/index.ts';
 import { encodeHeaders, type Headers } from './headers.ts';
-import { AckReader, type PublishOutcome } from './pub-ack.ts';
-
-export type { PublishOutcome } from './pub-ack.ts';
-
-export interface Publisher {
-  /**
-   * Resolves in every case the server or the network can bring about.
-   * @throws MillraceError MR_INPUT_INVALID for headers that cannot be sent; what the client library throws for a subject that
-   *   is none, or a message above the server's limit
-   */
-  publish(subject: string, data: Uint8Array, headers: Headers): Promise<PublishOutcome>;
-  /**
-   * The same for who has encoded the headers ({@link encodeHeaders}) and wants no promise. Throws as `publish` rejects, and
-   * then does not call back.
-   */
-  send(subject: string, data: Uint8Array, headers: Uint8Array, settle: Settle): void;
-  /** Publishes without asking for an answer. */
-  post(subject: string, data: Uint8Array, headers: Uint8Array): void;
-  /** Ends the subscription; what is outstanding ends as unknown. */
-  close(): void;
-}
-
-export type Settle = (outcome: PublishOutcome) => void;
+import { AckReader } from './pub-ack.ts';
+import type { Publisher, PublishOutcome, Settle } from './publishing.ts';
 
 interface Waiting {
   readonly settle: Settle;
@@ -41,6 +20,7 @@ interface Waiting {
 }
 
 const SWEEP_MS = 250;
+const CLOSED = 'the publisher was closed';
 
 /** @param timeoutMs how long an acknowledgement may take before the outcome counts as unknown */
 export function openPublisher(nc: NatsConnection, timeoutMs = 5_000): Publisher {
@@ -63,6 +43,7 @@ class AckedPublisher implements Publisher {
   readonly #stop: () => void;
   #next = 0;
   #sweeps = 0;
+  #closed = false;
 
   constructor(nc: NatsConnection, timeoutMs: number) {
     this.#nc = nc;
@@ -83,6 +64,7 @@ class AckedPublisher implements Publisher {
 
   send(subject: string, data: Uint8Array, headers: Uint8Array, settle: Settle): void {
     if (this.#nc.isClosed()) return settle({ kind: 'unknown', reason: 'the connection is closed' });
+    if (this.#closed) return settle({ kind: 'unknown', reason: CLOSED });
     const token = this.#next++;
     this.#options.reply = this.#inbox + token;
     this.#carrier.bytes = headers;
@@ -97,9 +79,11 @@ class AckedPublisher implements Publisher {
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     clearInterval(this.#sweeper);
     if (!this.#nc.isClosed()) this.#stop();
-    this.#fail('the publisher was closed');
+    this.#fail(CLOSED);
   }
 
   #answer(error: Error | null, msg: Msg): void {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectNats, type NatsDoor } from '../../src/drivers/index.ts';
-import { type InputDelivery, type Journal, openJournal } from '../../src/engine/index.ts';
+import { type InputDelivery, type JetStreamJournalOptions, type Journal, openJournal } from '../../src/engine/index.ts';
 import { CONTROLLER_CONSUMER, isMillraceError, logSubject, workflowStream } from '../../src/kernel/index.ts';
 import { journalContract } from '../contract/journal.ts';
 import { Collector, define, type NatsKit, waitFor, withNats, workerStep } from '../kit/index.ts';
@@ -22,9 +22,16 @@ beforeAll(async () => {
 });
 afterAll(() => kit?.stop());
 
-describe('journal on JetStream', () => {
+// Batches of two, so that the few messages of the suite come into some.
+const MODES: readonly JetStreamJournalOptions[] = [
+  { groupCommit: 'auto' },
+  { groupCommit: 'always', atLeast: 2 },
+  { groupCommit: 'never' },
+];
+
+describe.each(MODES)('journal on JetStream, group commit $groupCommit', (options) => {
   journalContract(() => ({
-    client: async () => openJournal(await kit.door()),
+    client: async () => openJournal(await kit.door(), options),
     freshWorkflow,
     tick: async () => undefined,
   }));

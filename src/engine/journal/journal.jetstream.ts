@@ -11,11 +11,12 @@ import { JetStreamApiError } from '@nats-io/jetstream';
 import type { NatsConnection } from 'nats';
 import {
   assertPayload,
+  type Committer,
+  type CommitterOptions,
   consumeDurable,
   expectStored,
   type NatsDoor,
-  openPublisher,
-  type Publisher,
+  openCommitter,
   plainHeaders,
 } from '../../drivers/index.ts';
 import {
@@ -45,7 +46,7 @@ const BATCH = 500;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-export interface JetStreamJournalOptions {
+export interface JetStreamJournalOptions extends CommitterOptions {
   /** Inputs handled at once in this process; 256 by default. */
   readonly maxInFlight?: number;
   /** Told when a consumer goes away, comes back, or a handler throws. */
@@ -61,7 +62,7 @@ class JetStreamJournal implements Journal {
   readonly #door: NatsDoor;
   readonly #nc: NatsConnection;
   readonly #jsm: JetStreamManager;
-  readonly #publisher: Publisher;
+  readonly #committer: Committer;
   readonly #options: JetStreamJournalOptions;
   readonly #chains = new Set<DeliveryChain>();
 
@@ -69,7 +70,7 @@ class JetStreamJournal implements Journal {
     this.#door = door;
     this.#nc = door.nc;
     this.#jsm = door.jsm;
-    this.#publisher = openPublisher(door.nc);
+    this.#committer = openCommitter(door.nc, options);
     this.#options = options;
     void this.#watchConnection();
   }
@@ -83,7 +84,7 @@ class JetStreamJournal implements Journal {
   }
 
   close(): void {
-    this.#publisher.close();
+    this.#committer.close();
   }
 
   async entries(run: RunRef): Promise<readonly StoredEntry[]> {
@@ -111,7 +112,7 @@ class JetStreamJournal implements Journal {
     const data = encoder.encode(JSON.stringify(entry));
     assertPayload(this.#nc, data, `the log entry of run ${run.runId}`);
     const headers = { [HEADERS.expectedLastSubjectSequence]: String(expectedLast) };
-    const outcome = await this.#publisher.publish(subject, data, headers);
+    const outcome = await this.#committer.publish(workflowStream(run.workflow), subject, data, headers);
     if (outcome.kind === 'stored') return ok(outcome.seq);
     if (outcome.kind === 'refused' && WRONG_LAST_SEQUENCE.has(outcome.code)) return err('conflict');
     if (outcome.kind === 'unknown') {
@@ -139,7 +140,10 @@ class JetStreamJournal implements Journal {
     const data = encoder.encode(JSON.stringify(body));
     assertPayload(this.#nc, data, `the ${body.kind} input of run ${run.runId}`);
     const headers = { ...options.headers, [HEADERS.msgId]: options.msgId };
-    const stored = expectStored(await this.#publisher.publish(subject, data, headers), subject);
+    const stored = expectStored(
+      await this.#committer.publish(workflowStream(run.workflow), subject, data, headers),
+      subject,
+    );
     return { seq: stored.seq, duplicate: stored.duplicate };
   }
 

@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, credsAuthenticator, errors, type NatsConnection } from 'nats';
 import { MillraceError, messageOf } from '../kernel/index.ts';
+import { gatherWrites } from './gather.nats.ts';
 
 /** The oldest server whose schedules, atomic batches and recovery are known to be right. */
 export const OLDEST_NATS = '2.14.6';
@@ -59,7 +60,7 @@ async function dial(options: NatsOptions, timeout: number): Promise<NatsConnecti
   const authenticator =
     credsFile === undefined ? {} : { authenticator: credsAuthenticator(await readCreds(credsFile)) };
   try {
-    return await connect({
+    const nc = await connect({
       servers: url.split(',').map((server) => server.trim()),
       name: options.name,
       timeout,
@@ -74,6 +75,8 @@ async function dial(options: NatsOptions, timeout: number): Promise<NatsConnecti
       ...(options.token === undefined ? {} : { token: options.token }),
       ...authenticator,
     });
+    gatherWrites(nc);
+    return nc;
   } catch (error) {
     throw dialError(url, error);
   }

@@ -1,0 +1,162 @@
+/** A declared workflow under load: the controller and the load in this process, the worker in one of its own. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { NatsDoor } from '../src/drivers/index.ts';
+import { type Definition, openJournal, startController, systemAssets, workflowAssets } from '../src/engine/index.ts';
+import { allInputs, CONTROLLER_CONSUMER, inputSubject, runEventSubject, workflowStream } from '../src/kernel/index.ts';
+import { ensureAssets, openDefinitions, sealDefinition } from '../src/manifests/index.ts';
+import { noTelemetry, type Telemetry } from '../src/telemetry/index.ts';
+import { timed } from './benchmark.ts';
+
+const QUEUE = 'bench';
+const RETRY = { initialMs: 100, factor: 2, maxMs: 1_000, jitter: 0, maxAttempts: 3, maxLost: 3 } as const;
+const WORKER = fileURLToPath(new URL('./declared-worker.ts', import.meta.url));
+const TSX = import.meta.resolve('tsx');
+
+/** A chain of worker steps. */
+export function chain(name: string, steps: number): Definition {
+  const all = Array.from({ length: steps }, (_, i) => ({
+    name: `s${i + 1}`,
+    needs: i === 0 ? [] : [`s${i}`],
+    action: { kind: 'worker' as const, handler: 'bench.step', queue: QUEUE },
+    retry: RETRY,
+  }));
+  return sealDefinition({ name, deadLetter: false, triggers: [], steps: all });
+}
+
+export interface DeclaredOptions {
+  readonly door: NatsDoor;
+  readonly workflow: string;
+  readonly steps: number;
+  /** Tracing on: the controller's telemetry, and where the worker sends its spans. */
+  readonly tracing?: { readonly telemetry: Telemetry; readonly otlpUrl: string };
+}
+
+export interface DeclaredSystem {
+  /** Starts `count` runs, `atOnce` of them open at any time; gives the seconds, and each run's ms to `times`. */
+  runs(count: number, atOnce: number, times?: number[]): Promise<number>;
+  /** Ms from each step's result to that of the next one, of as many runs one after another, by the server's clock. */
+  stepTimes(count: number): Promise<readonly number[]>;
+  /** Messages that one run stores, over all streams. */
+  messagesPerRun(): Promise<number>;
+  /** Processor time of the worker so far, in ms. */
+  workerCpuMs(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export async function openDeclared(options: DeclaredOptions): Promise<DeclaredSystem> {
+  const { door, workflow, steps, tracing } = options;
+  const wanted = chain(workflow, steps);
+  for (const assets of [systemAssets(), workflowAssets(wanted)]) await ensureAssets(door.nc, assets);
+  const definitions = await openDefinitions(door.nc);
+  await definitions.put(wanted);
+  const controller = await startController({ door, definitions, telemetry: tracing?.telemetry ?? noTelemetry });
+  const worker = await startWorker(door.url, tracing?.otlpUrl);
+  const journal = openJournal(door);
+  const load = openLoad(door, wanted, journal);
+  return {
+    runs: load.runs,
+    stepTimes: (count) => stepTimes(door, workflow, () => load.runs(count, 1)),
+    async messagesPerRun() {
+      await quiet(door, workflow);
+      const before = await stored(door);
+      await load.runs(20, 1);
+      await quiet(door, workflow);
+      return ((await stored(door)) - before) / 20;
+    },
+    async workerCpuMs() {
+      const answer = once(worker, 'message');
+      worker.send('usage');
+      const [usage] = (await answer) as [{ cpuMs: number }];
+      return usage.cpuMs;
+    },
+    async stop() {
+      load.close();
+      await stopWorker(worker);
+      await controller.stop();
+      journal.close();
+    },
+  };
+}
+
+async function startWorker(url: string, otlpUrl: string | undefined): Promise<ChildProcess> {
+  const args = [url, QUEUE, ...(otlpUrl === undefined ? [] : [otlpUrl])];
+  const child = fork(WORKER, args, { execArgv: ['--import', TSX], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const [first] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => ['ended'])]);
+  if (first !== 'ready') throw new Error('the worker did not start');
+  return child;
+}
+
+async function stopWorker(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.disconnect();
+  await ended;
+}
+
+function openLoad(door: NatsDoor, { name: workflow, digest }: Definition, journal: ReturnType<typeof openJournal>) {
+  const open = new Map<string, () => void>();
+  const ended = door.nc.subscribe(runEventSubject(workflow, 'x', 'completed').replace('.x.', '.*.'), {
+    callback: (_error, msg) => open.get(msg.subject.split('.')[3] ?? '')?.(),
+  });
+  let number = 0;
+  const one = async (): Promise<number> => {
+    const runId = `r${Date.now().toString(36)}${(number++).toString(36)}`;
+    const begun = performance.now();
+    const done = new Promise<void>((resolve) => open.set(runId, resolve));
+    const start = { v: 1, kind: 'start', digest, payload: { n: number } } as const;
+    await journal.send({ workflow, runId }, start, { msgId: `start:${runId}` });
+    await done;
+    open.delete(runId);
+    return performance.now() - begun;
+  };
+  return {
+    runs: (count: number, atOnce: number, times: number[] = []): Promise<number> =>
+      timed(count, atOnce, async () => times.push(await one())),
+    close: () => ended.unsubscribe(),
+  };
+}
+
+/** Results are inputs, and the server has noted when it stored each. */
+async function stepTimes(door: NatsDoor, workflow: string, runs: () => Promise<unknown>): Promise<readonly number[]> {
+  const stream = workflowStream(workflow);
+  const { state } = await door.jsm.streams.info(stream);
+  await runs();
+  const last = new Map<string, bigint>();
+  const times: number[] = [];
+  const consumer = await door.js.consumers.get(stream, {
+    filter_subjects: [allInputs(workflow)],
+    opt_start_seq: state.last_seq + 1,
+  });
+  const { num_pending: pending } = await consumer.info();
+  const messages = await consumer.consume();
+  let left = pending;
+  for await (const msg of messages) {
+    const { kind } = msg.json<{ kind: string }>();
+    if (kind === 'task.succeeded') {
+      const run = msg.subject.slice(inputSubject(workflow, 'x').length - 1);
+      const before = last.get(run);
+      if (before !== undefined) times.push(Number(msg.timestampNanos - before) / 1e6);
+      last.set(run, msg.timestampNanos);
+    }
+    if (--left <= 0) break;
+  }
+  messages.stop();
+  return times;
+}
+
+/** Waits until every input is acknowledged: its entry and its events are stored then. */
+async function quiet(door: NatsDoor, workflow: string): Promise<void> {
+  for (;;) {
+    const info = await door.jsm.consumers.info(workflowStream(workflow), CONTROLLER_CONSUMER);
+    if (info.num_pending + info.num_ack_pending === 0) return;
+  }
+}
+
+/** Messages ever stored in the server's streams. */
+async function stored(door: NatsDoor): Promise<number> {
+  let sum = 0;
+  for await (const stream of door.jsm.streams.list()) sum += stream.state.last_seq;
+  return sum;
+}

@@ -14,7 +14,7 @@ import { createContext } from './context.ts';
 import { failureOf, StepError } from './errors.ts';
 import { Fence } from './fence.ts';
 import { takeInput } from './inputs.ts';
-import { asJson } from './json.ts';
+import { asJson, copyOf } from './json.ts';
 import { Order, type OrderOwner } from './order.ts';
 import type { Recall } from './recall.ts';
 import { ExecutionSpans } from './spans.ts';
@@ -77,7 +77,7 @@ export class Execution implements TailOwner, OrderOwner {
   readonly tail: Tail;
   readonly order: Order;
   readonly spans: ExecutionSpans | undefined;
-  /** Inputs that this execution must not let go of before it rests or ends. */
+  /** The input that must not be let go of before it rests or ends, once its transitions are stored; at most one. */
   held: HeldInput[] = [];
   /** The journal's time as the function sees it. */
   now: number;
@@ -88,6 +88,8 @@ export class Execution implements TailOwner, OrderOwner {
   isOver = false;
   /** It has said in the log that it rests. */
   resting = false;
+  /** Sequence of the input whose entry says that the run executes here: F8's, held from then on. */
+  lease: number;
   readonly #owner: ExecutionOwner;
   readonly #fence: Fence;
   #waits: Waits | undefined;
@@ -106,6 +108,7 @@ export class Execution implements TailOwner, OrderOwner {
     this.#owner = owner;
     this.now = recalled.state.startedAt ?? at;
     this.notify = recalled.state.notify;
+    this.lease = cause;
     this.tail = new Tail(this, cause, recalled.state.lastEntry, at);
     this.order = new Order(this, recalled.order);
     this.#fence = new Fence(this);
@@ -127,7 +130,7 @@ export class Execution implements TailOwner, OrderOwner {
   begin(payload: Json): void {
     let running: Promise<unknown>;
     try {
-      running = this.fn.run(createContext(this), checked(this.fn, payload));
+      running = this.fn.run(createContext(this), checked(this.fn, copyOf(payload)));
     } catch (error) {
       return this.#fails(error);
     }
@@ -153,7 +156,17 @@ export class Execution implements TailOwner, OrderOwner {
 
   /** Something of this process moves the run: it does not rest before as many {@link leave}. */
   enter(): void {
+    this.wake();
     this.#active++;
+  }
+
+  /** It said that it rests, and moves after all without an input, while it still holds its lease. */
+  wake(): void {
+    const rests = this.held.length === 0 && this.tail.isIdle;
+    if (!this.resting || rests) return;
+    this.resting = false;
+    this.tail.cause = this.lease;
+    this.push({ type: 'RunClaimed', worker: this.worker });
   }
 
   leave(): void {
@@ -271,12 +284,15 @@ export class Execution implements TailOwner, OrderOwner {
     const ending = endingOf(batch);
     if (ending !== undefined) return this.#end(batch, ending);
     for (const effect of batch.effects) effect.begin();
-    if (this.resting && this.tail.isIdle) return void this.#rest(batch.inputs);
-    for (const input of batch.inputs) {
-      if (this.held.length > 0) input.ack();
-      else this.held.push(input);
-    }
+    for (const input of batch.inputs) this.#recorded(input);
+    if (this.resting && this.tail.isIdle) return void this.#rest();
     this.order.schedule();
+  }
+
+  #recorded(input: HeldInput): void {
+    if (input.seq !== this.lease) return input.ack();
+    for (const former of this.held.splice(0)) former.ack();
+    this.held.push(input);
   }
 
   #end(batch: Batch, ending: Ending): void {
@@ -286,8 +302,7 @@ export class Execution implements TailOwner, OrderOwner {
     this.#owner.ended(this, ending, unrecorded);
   }
 
-  async #rest(inputs: readonly HeldInput[]): Promise<void> {
-    this.held.push(...inputs);
+  async #rest(): Promise<void> {
     try {
       await this.#waits?.store();
     } catch (error) {

@@ -2,11 +2,18 @@
  * What an execution does when it is not alone with its log: it reads what others wrote, takes it in, or lets the run go.
  * Boundary: reads the log and nothing else. F7 is here.
  */
-import type { StoredEntry } from '../engine/index.ts';
+import type { StoredEntry, Transition } from '../engine/index.ts';
 import { MillraceError } from '../kernel/index.ts';
 import type { Execution } from './execution.ts';
 
 const MAX_CONFLICTS = 100;
+const CLAIMS_AND_ENDS: ReadonlySet<Transition['type']> = new Set([
+  'RunStarted',
+  'RunClaimed',
+  'RunCompleted',
+  'RunFailed',
+  'RunCancelled',
+]);
 
 export class Fence {
   readonly #execution: Execution;
@@ -26,10 +33,10 @@ export class Fence {
   async conflict(): Promise<void> {
     const execution = this.#execution;
     try {
-      if (++this.#conflicts > MAX_CONFLICTS) {
-        throw new MillraceError('MR_CONFLICT', `${MAX_CONFLICTS} collisions in a row`);
-      }
-      const last = await this.#readOn();
+      if (++this.#conflicts > MAX_CONFLICTS) throw collision(`${MAX_CONFLICTS} collisions in a row`);
+      const entries = await execution.ports.entries(execution.run);
+      if (execution.isOver) return;
+      const last = this.#readOn(entries);
       if (!execution.isOver) execution.tail.again(last);
     } catch (error) {
       execution.failed(error);
@@ -38,43 +45,59 @@ export class Fence {
 
   /** Another process says that it wrote something for us. */
   async look(): Promise<void> {
-    const { tail } = this.#execution;
-    if (this.#execution.isOver || tail.isAppending) return; // the append will find it
+    const execution = this.#execution;
+    const { tail } = execution;
+    if (execution.isOver || tail.isAppending) return; // the append will find it
     const before = tail.lastEntry;
     try {
-      const last = await this.#readOn();
-      if (!this.#execution.isOver && !tail.isAppending && tail.lastEntry === before) tail.lastEntry = last;
+      const entries = await execution.ports.entries(execution.run);
+      // What we have appended since may be among them, and would be taken for another's.
+      if (execution.isOver || tail.isAppending || tail.lastEntry !== before) return;
+      const last = this.#readOn(entries);
+      if (!execution.isOver) tail.lastEntry = last;
     } catch {
       // Only a hint: the next append finds what this could not.
     }
   }
 
   /** Takes in what others wrote behind our last entry; gives the sequence of the log's end. */
-  async #readOn(): Promise<number> {
+  #readOn(entries: readonly StoredEntry[]): number {
     const execution = this.#execution;
     const after = execution.tail.lastEntry;
-    const entries = await execution.ports.entries(execution.run);
-    if (execution.isOver) return after;
     const newer = entries.filter(({ seq }) => seq > after && seq > this.#readTo);
-    const foreign = newer.find((entry) => this.#isForeign(entry));
+    const foreign = newer.find(isForeign);
     if (foreign !== undefined) execution.abandon({ by: foreign });
-    else {
-      for (const entry of newer) {
-        this.#readTo = entry.seq;
-        for (const t of entry.transitions) {
-          if (t.type === 'SignalReceived') execution.waits.signal(t.name, t.payload);
-          else if (t.type === 'TimerFired') execution.waits.fired(t.timer);
-        }
-      }
-    }
+    else if (newer.some((entry) => !isRecordOf(entry) || execution.tail.clashes(entry))) {
+      execution.abandon({ error: collision('another process wrote into the log while this one read it') });
+    } else for (const entry of newer) this.#takeIn(entry);
     return Math.max(after, this.#readTo);
   }
 
-  /** F7. */
-  #isForeign({ transitions }: StoredEntry): boolean {
-    return transitions.some((t) => {
-      if (t.type === 'RunStarted' || t.type === 'RunClaimed') return t.worker !== this.#execution.worker;
-      return t.type === 'RunCompleted' || t.type === 'RunFailed' || t.type === 'RunCancelled';
-    });
+  #takeIn({ seq, transitions }: StoredEntry): void {
+    this.#readTo = seq;
+    const { waits } = this.#execution;
+    for (const t of transitions) {
+      if (t.type === 'SignalReceived') {
+        if (waits.awaits(t.name)) this.#execution.wake();
+        waits.signal(t.name, t.payload);
+      } else if (t.type === 'TimerFired' && waits.isSet(t.timer)) {
+        this.#execution.wake();
+        waits.fired(t.timer);
+      }
+    }
   }
+}
+
+/** F7. Not even a claim of the same worker is ours: its execution was another one. */
+function isForeign({ transitions }: StoredEntry): boolean {
+  return transitions.some(({ type }) => CLAIMS_AND_ENDS.has(type));
+}
+
+/** What hosts record for whoever executes the run. Anything else was written by an execution that knows more than we do. */
+function isRecordOf({ transitions }: StoredEntry): boolean {
+  return transitions.every(({ type }) => type === 'SignalReceived' || type === 'TimerFired');
+}
+
+function collision(message: string): MillraceError {
+  return new MillraceError('MR_CONFLICT', message, { hint: 'the run is read anew; nothing is lost' });
 }

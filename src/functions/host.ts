@@ -10,7 +10,7 @@
  */
 import type { InputBody, InputDelivery, Journal, RunRef, Transition } from '../engine/index.ts';
 import { giveBackMs, isEnded, parseInput } from '../engine/index.ts';
-import { isMillraceError, messageOf, spanIdOf, traceIdOfRun } from '../kernel/index.ts';
+import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { endingOfState } from './ending.ts';
 import { Execution, type ExecutionOwner, type ExecutionPorts, type Loss } from './execution.ts';
 import { Holding } from './holding.ts';
@@ -96,7 +96,10 @@ export class FunctionHost implements ExecutionOwner {
   #load(key: string, input: Holding, work: () => Promise<void>): void {
     const loading = work()
       .catch((error: unknown) => this.#giveBack([input], error))
-      .finally(() => this.#loading.delete(key));
+      .finally(() => {
+        this.#loading.delete(key);
+        this.#left();
+      });
     this.#loading.set(key, loading);
   }
 
@@ -120,20 +123,20 @@ export class FunctionHost implements ExecutionOwner {
 
   #give(live: Execution, key: string, input: Holding, body: InputBody): void {
     if (body.kind !== 'signal' && body.kind !== 'timer' && body.kind !== 'cancel') return input.ack();
-    this.#resting.delete(key);
     live.take(input, body);
+    // What it takes in must be stored before it may be forgotten.
+    if (!live.resting || !live.tail.isIdle) this.#resting.delete(key);
   }
 
   #start(run: RunRef, input: Holding, body: Body<'start'>, recalled: Recall, at: number): void {
     const execution = this.#execution(run, recalled, input, at);
-    const { digest, payload, source, by, notify } = body;
-    const trace = body.trace ?? { traceparent: `00-${traceIdOfRun(run.runId)}-${spanIdOf(run.runId, 'origin')}-01` };
+    const { digest, payload, source, by, notify, trace } = body;
     const started: Transition = {
       type: 'RunStarted',
       digest,
       payload,
-      trace,
       worker: this.#options.worker,
+      ...(trace === undefined ? {} : { trace }),
       ...(source === undefined ? {} : { source }),
       ...(by === undefined ? {} : { by }),
       ...(notify === undefined ? {} : { notify }),
@@ -141,7 +144,7 @@ export class FunctionHost implements ExecutionOwner {
     const batch = execution.tail.push(started, true);
     execution.now = batch.at;
     execution.notify = notify;
-    execution.spans?.begin(trace.traceparent, batch.at);
+    execution.spans?.begin(trace?.traceparent, batch.at);
     execution.begin(payload);
   }
 
@@ -169,6 +172,7 @@ export class FunctionHost implements ExecutionOwner {
   /** An input of a run that is not in this process. */
   async #cold(run: RunRef, input: Holding, body: InputBody, at: number): Promise<void> {
     const entries = await this.#ports.journal.entries(run);
+    if (this.#draining) return input.nak();
     const recalled = recall(run.workflow, run.runId, entries);
     const { state } = recalled;
     if (body.kind === 'start' && state.status === 'new') return this.#start(run, input, body, recalled, at);
@@ -176,8 +180,10 @@ export class FunctionHost implements ExecutionOwner {
     if (isEnded(state))
       return recorded ? this.#endedAgain(run, input, recalled) : this.#afterEnd(run, input, body, recalled, at);
     if (state.suspended === true && recorded) return this.#restsAgain(run, input, recalled);
-    // Recorded, delivered again, and the run does not rest: whoever held the input is gone.
-    if (state.status === 'running' && recorded) return this.#takeOver(run, input, recalled, at);
+    // Recorded, delivered again, and the run does not rest: if it was its executor's lease, the executor is gone.
+    if (state.status === 'running' && recorded) {
+      return input.seq === recalled.lease ? this.#takeOver(run, input, recalled, at) : input.ack();
+    }
     await this.#fresh(run, input, body, recalled, at);
   }
 

@@ -8,6 +8,7 @@ export { type ServeOptions, type Serving, serveWorkflows } from './serve.jetstre
 export type {
   Context,
   Ending,
+  ServedFunction,
   SignalOptions,
   StepAttempt,
   StepOptions,

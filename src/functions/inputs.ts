@@ -13,22 +13,21 @@ export function takeInput(execution: Execution, input: HeldInput, body: InputBod
   const { tail } = execution;
   const before = tail.cause;
   tail.cause = input.seq;
-  const batch = push(execution, body);
+  const batch = push(execution, input.seq, body);
   if (batch !== undefined) {
     batch.inputs.push(input);
     return execution.order.schedule();
   }
   tail.cause = before;
-  if (execution.held.length > 0 || execution.resting) input.ack();
-  else execution.held.push(input);
+  input.ack();
 }
 
 /** The batch that its transitions are in; undefined when it means nothing. */
-function push(execution: Execution, body: InputBody): Batch | undefined {
+function push(execution: Execution, seq: number, body: InputBody): Batch | undefined {
   const { waits } = execution;
   switch (body.kind) {
     case 'signal': {
-      if (waits.awaits(body.name)) wake(execution);
+      if (waits.awaits(body.name)) wake(execution, seq);
       const by = body.by === undefined ? {} : { by: body.by };
       const batch = execution.push({ type: 'SignalReceived', name: body.name, payload: body.payload, ...by });
       waits.signal(body.name, body.payload);
@@ -36,7 +35,7 @@ function push(execution: Execution, body: InputBody): Batch | undefined {
     }
     case 'timer': {
       if (!waits.isSet(body.timer)) return undefined;
-      wake(execution);
+      wake(execution, seq);
       const batch = execution.push({ type: 'TimerFired', timer: body.timer });
       waits.fired(body.timer);
       return batch;
@@ -51,8 +50,10 @@ function push(execution: Execution, body: InputBody): Batch | undefined {
   }
 }
 
-function wake(execution: Execution): void {
+/** The input that wakes it is its lease from here on. */
+function wake(execution: Execution, seq: number): void {
   if (!execution.resting) return;
   execution.resting = false;
+  execution.lease = seq;
   execution.push({ type: 'RunClaimed', worker: execution.worker });
 }

@@ -7,26 +7,30 @@ export interface Recall {
   readonly order: readonly string[];
   /** The journal's time of each of them. */
   readonly times: ReadonlyMap<string, number>;
+  /** Sequence of the input that the run's executor holds: the cause of its start or of the last claim; 0 before. */
+  readonly lease: number;
 }
 
 /** Nothing was recorded yet. */
 export function noRecall(workflow: string, runId: string): Recall {
-  return { state: newRun(workflow, runId), order: [], times: new Map() };
+  return { state: newRun(workflow, runId), order: [], times: new Map(), lease: 0 };
 }
 
 /** The run as its log tells it. */
 export function recall(workflow: string, runId: string, entries: readonly StoredEntry[]): Recall {
   let order: string[] = [];
   const times = new Map<string, number>();
-  for (const { transitions, at } of entries) {
+  let lease = 0;
+  for (const { transitions, at, cause } of entries) {
     for (const t of transitions) {
-      if (t.type === 'StepCompleted' || t.type === 'StepFailed') {
+      if (t.type === 'RunStarted' || t.type === 'RunClaimed') lease = cause;
+      else if (t.type === 'StepCompleted' || t.type === 'StepFailed') {
         order.push(t.step);
         times.set(t.step, at);
       } else if (t.type === 'RunRetried') order = order.filter((step) => !t.steps.includes(step));
     }
   }
-  return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times };
+  return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times, lease };
 }
 
 /** Whether the input's transitions are in the log. A start has no mark of its own: a run that is not new was started. */

@@ -25,7 +25,7 @@ import { noTelemetry, type Telemetry } from '../telemetry/index.ts';
 import { definitionOf, functionAssets, LEASE_MS } from './assets.ts';
 import { FunctionHost, type HostPorts } from './host.ts';
 import { processPorts } from './process.node.ts';
-import type { WorkflowFunction } from './types.ts';
+import type { ServedFunction, WorkflowFunction } from './types.ts';
 
 export interface ServeOptions {
   /** Server URL(s), comma-separated, or a connection that is open already (and stays open). */
@@ -61,10 +61,7 @@ const DEFAULT_DRAIN_MS = 20_000;
  * @throws MillraceError MR_NATS_UNREACHABLE, MR_NATS_AUTH, MR_NATS_TOO_OLD, MR_NATS; MR_USAGE when a name is taken by a
  *   declared workflow or given twice
  */
-export async function serveWorkflows(
-  functions: readonly WorkflowFunction<never, unknown>[],
-  options: ServeOptions,
-): Promise<Serving> {
+export async function serveWorkflows(functions: readonly ServedFunction[], options: ServeOptions): Promise<Serving> {
   const names = functions.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (names.length === 0 || twice !== undefined) {
@@ -80,7 +77,6 @@ export async function serveWorkflows(
       : nats;
   const server = new Server(door, options);
   try {
-    // The schema of each function stands between its input's type and the wire.
     await server.start(functions as unknown as readonly WorkflowFunction[]);
   } catch (error) {
     await server.drain(0);

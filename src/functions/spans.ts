@@ -1,5 +1,6 @@
 /** Spans of a durable function's run and its attempts: recorded when the entry that ends them is stored, never on replay. */
 import type { Failure } from '../engine/index.ts';
+import { spanIdOf, traceIdOfRun } from '../kernel/index.ts';
 import {
   attemptSpanId,
   type ParsedTraceparent,
@@ -18,13 +19,18 @@ export class ExecutionSpans {
   constructor(execution: Execution) {
     this.#execution = execution;
     const { trace, startedAt } = execution.recalled.state;
-    if (trace !== undefined) this.begin(trace.traceparent, startedAt ?? 0);
+    if (startedAt !== undefined) this.begin(trace?.traceparent, startedAt);
   }
 
-  /** The run's trace context and start. */
-  begin(traceparent: string, startedAt: number): void {
+  /** The run's trace context, derived from its id when nobody gave one, and its start. */
+  begin(traceparent: string | undefined, startedAt: number): void {
     this.#startedAt = startedAt;
-    const context = parseTraceparent(traceparent);
+    const { runId } = this.#execution.run;
+    const context = parseTraceparent(traceparent) ?? {
+      traceId: traceIdOfRun(runId),
+      spanId: spanIdOf(runId, 'origin'),
+      sampled: true,
+    };
     this.#context = context?.sampled === true ? context : undefined;
   }
 

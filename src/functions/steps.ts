@@ -3,7 +3,7 @@ import type { Failure, StepState } from '../engine/index.ts';
 import { backoffMs, MillraceError } from '../kernel/index.ts';
 import { failureOf, StepError } from './errors.ts';
 import type { Execution } from './execution.ts';
-import { asJson } from './json.ts';
+import { asJson, copyOf } from './json.ts';
 import type { Effect } from './tail.ts';
 import type { StepAttempt, StepOptions } from './types.ts';
 
@@ -38,6 +38,8 @@ class Step<T> implements Effect {
   readonly #resolve: (value: T) => void;
   readonly #reject: (error: unknown) => void;
   #attempt = 1;
+  /** Attempts that do not count any more: a retry of the run gives new ones. */
+  #before = 0;
   #begunAt = 0;
   /** Set once the attempt has ended, one way or the other. */
   #ended = false;
@@ -60,8 +62,11 @@ class Step<T> implements Effect {
 
   /** Begins, or goes on where the journal leaves off: a failed attempt counts, its backoff is waited to its end. */
   goOn(known: StepState | undefined): void {
+    if (known !== undefined) {
+      this.#attempt = known.attempt + 1;
+      this.#before = known.attempt - known.failures - known.lost;
+    }
     if (known?.status !== 'backoff') return this.#execution.effect(this);
-    this.#attempt = known.attempt + 1;
     this.#later((known.retryAt ?? 0) - this.#execution.ports.now());
   }
 
@@ -135,7 +140,7 @@ class Step<T> implements Effect {
     if (batch === undefined) return this.#execution.leave();
     this.#execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'completed');
     this.#execution.settle(batch, () => {
-      this.#resolve(output as T);
+      this.#resolve(copyOf(output) as T);
       this.#execution.leave();
     });
   }
@@ -144,7 +149,7 @@ class Step<T> implements Effect {
     if (!this.#ends(attempt)) return;
     const error = failureOf(thrown);
     const policy = { ...DEFAULT_RETRY, ...this.#options.retry };
-    const again = error.retryable && attempt < policy.maxAttempts;
+    const again = error.retryable && attempt - this.#before < policy.maxAttempts;
     if (!again) {
       const batch = this.#execution.push({ type: 'StepFailed', step: this.#id, attempt, error });
       if (batch === undefined) return this.#execution.leave();
@@ -154,7 +159,7 @@ class Step<T> implements Effect {
         this.#execution.leave();
       });
     }
-    const delay = backoffMs(policy, attempt, `${this.#execution.run.runId}/${this.#id}`);
+    const delay = backoffMs(policy, attempt - this.#before, `${this.#execution.run.runId}/${this.#id}`);
     const retryAt = this.#execution.ports.now() + delay;
     const batch = this.#execution.push({ type: 'StepRetryScheduled', step: this.#id, attempt, error, retryAt });
     if (batch === undefined) return this.#execution.leave();

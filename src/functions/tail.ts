@@ -8,7 +8,7 @@
  *   F2 one append of a run is under way at a time; transitions of one cause that wait meanwhile go into one entry;
  *   F3 after a conflict the same entry is tried again behind what was found, or nothing is written any more.
  */
-import type { LogEntry, Transition } from '../engine/index.ts';
+import type { LogEntry, StoredEntry, Transition } from '../engine/index.ts';
 import { isMillraceError, type Result } from '../kernel/index.ts';
 import type { SpanRecord } from '../telemetry/index.ts';
 
@@ -118,6 +118,16 @@ export class Tail {
   /** True when an input waits here for its transitions to be stored. */
   holds(seq: number): boolean {
     return this.#waiting().some(({ inputs }) => inputs.some((input) => input.seq === seq));
+  }
+
+  /** True when what another process recorded for the run cannot be put before what waits here. */
+  clashes({ cause, transitions }: StoredEntry): boolean {
+    const signals = transitions.flatMap((t) => (t.type === 'SignalReceived' ? [t.name] : []));
+    return this.#waiting().some(
+      (batch) =>
+        batch.inputs.some(({ seq }) => seq === cause) ||
+        batch.transitions.some((t) => t.type === 'SignalReceived' && signals.includes(t.name)),
+    );
   }
 
   /** F1. */

@@ -70,6 +70,13 @@ export interface WorkflowFunction<I = unknown, O = unknown> {
   readonly run: (ctx: Context, input: I) => Promise<O>;
 }
 
+/** A function of any input, as {@link serveWorkflows} takes it: its schema stands between its input's type and the wire. */
+export interface ServedFunction {
+  readonly name: string;
+  readonly input: z.ZodType | undefined;
+  readonly run: (ctx: Context, input: never) => Promise<unknown>;
+}
+
 /** How a run of a durable function ended. */
 export type Ending =
   | { readonly status: 'completed'; readonly output: Json }

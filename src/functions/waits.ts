@@ -8,12 +8,15 @@ import type { Failure, StepState } from '../engine/index.ts';
 import { isToken, type Json, MillraceError } from '../kernel/index.ts';
 import { StepError } from './errors.ts';
 import type { Execution } from './execution.ts';
+import { copyOf } from './json.ts';
 
 interface Wait {
   readonly id: string;
   readonly kind: 'sleep' | 'signal';
   /** Of the signal. */
   readonly name: string;
+  /** Grows when a retry of the run waits anew: its timer must not be taken for the one before. */
+  readonly attempt: number;
   readonly timer: string | undefined;
   readonly at: number;
   readonly timeoutMs: number;
@@ -24,6 +27,8 @@ interface Wait {
 
 /** A sleep no longer than this is slept out here: cheaper than resting, and exact. */
 const SLEPT_HERE_MS = 2_000;
+/** A hundred years: further than that no date can be written. */
+const LONGEST_MS = 3_155_760_000_000;
 /** A timer further away goes to the server at once: a process's own timers are for what is near. */
 const NEAR_MS = 60_000;
 
@@ -61,15 +66,16 @@ export class Waits {
   }
 
   sleep(ms: number, name: string): Promise<void> {
-    if (!(ms >= 0 && ms <= Number.MAX_SAFE_INTEGER))
-      throw usage(`a sleep of ${ms} ms`, 'give a number of milliseconds');
+    if (!(ms >= 0 && ms <= LONGEST_MS))
+      throw usage(`a sleep of ${ms} ms`, 'give milliseconds, at most 100 years of them');
     const { id, known } = this.#operation(name, name);
     return new Promise((resolve) => {
       if (known?.status === 'completed') return this.#execution.replay(id, () => resolve());
-      const timer = `sleep/${id}/1`;
+      const attempt = attemptOf(known);
+      const timer = `sleep/${id}/${attempt}`;
       const at = this.#dueAt(known, timer, ms);
       if (known?.status !== 'waiting') {
-        this.#execution.push({ type: 'SleepStarted', step: id, attempt: 1 });
+        this.#execution.push({ type: 'SleepStarted', step: id, attempt });
         this.#execution.push({ type: 'TimerSet', timer, at });
       }
       this.#add(
@@ -77,6 +83,7 @@ export class Waits {
           id,
           kind: 'sleep',
           name,
+          attempt,
           timer,
           at,
           timeoutMs: ms,
@@ -94,12 +101,13 @@ export class Waits {
     return new Promise((resolve, reject) => {
       if (known?.status === 'completed') return this.#execution.replay(id, () => resolve(known.output ?? null));
       if (known?.status === 'failed') return this.#execution.replay(id, () => reject(failed(id, known.error)));
+      const attempt = attemptOf(known);
       if (known?.status !== 'waiting') {
         const index = this.#signals.findIndex((one) => one.name === name);
-        if (index >= 0) return this.#consume(index, id, resolve);
-        this.#execution.push({ type: 'SignalAwaited', step: id, attempt: 1, name });
+        if (index >= 0) return this.#consume(index, id, attempt, resolve);
+        this.#execution.push({ type: 'SignalAwaited', step: id, attempt, name });
       }
-      const timer = timeoutMs === undefined ? undefined : `signal/${id}/1`;
+      const timer = timeoutMs === undefined ? undefined : `signal/${id}/${attempt}`;
       const at = timer === undefined ? Number.POSITIVE_INFINITY : this.#dueAt(known, timer, timeoutMs ?? 0);
       if (timer !== undefined && known?.status !== 'waiting') this.#execution.push({ type: 'TimerSet', timer, at });
       this.#add(
@@ -107,6 +115,7 @@ export class Waits {
           id,
           kind: 'signal',
           name,
+          attempt,
           timer,
           at,
           timeoutMs: timeoutMs ?? 0,
@@ -149,11 +158,12 @@ export class Waits {
     if (fired) return void this.fired(timer);
     const { ports } = this.#execution;
     const left = wait.at - ports.now();
-    if (left > NEAR_MS) return void this.#toServer(timer, wait.at).catch(() => undefined);
+    if (left > NEAR_MS) return this.#execution.effect({ begin: () => this.#ahead(wait, timer) });
     const here = left <= SLEPT_HERE_MS;
     if (here) this.#execution.enter();
     const stop = ports.after(Math.max(0, left), () => {
       wait.stopLocal = undefined;
+      this.#execution.wake();
       this.#execution.push({ type: 'TimerFired', timer });
       this.fired(timer);
       if (here) this.#execution.leave();
@@ -162,6 +172,11 @@ export class Waits {
       stop();
       if (here) this.#execution.leave();
     };
+  }
+
+  /** The log has the timer before the server does: what fires is known to whoever reads the log. */
+  #ahead(wait: Wait, timer: string): void {
+    if (this.#byTimer.get(timer) === wait) void this.#toServer(timer, wait.at).catch(() => undefined);
   }
 
   #toServer(timer: string, at: number): Promise<void> {
@@ -199,16 +214,16 @@ export class Waits {
     for (const wait of this.#waits.values()) {
       if (wait.kind !== 'signal' || wait.name !== name) continue;
       this.#remove(wait, true);
-      return this.#consume(index, wait.id, wait.give);
+      return this.#consume(index, wait.id, wait.attempt, wait.give);
     }
   }
 
-  #consume(index: number, id: string, give: (value: Json) => void): void {
+  #consume(index: number, id: string, attempt: number, give: (value: Json) => void): void {
     const [taken] = this.#signals.splice(index, 1);
     if (taken === undefined) return;
     this.#execution.push({ type: 'SignalConsumed', name: taken.name, step: id });
-    const batch = this.#execution.push({ type: 'StepCompleted', step: id, attempt: 1, output: taken.payload });
-    this.#execution.settle(batch, () => give(taken.payload));
+    const batch = this.#execution.push({ type: 'StepCompleted', step: id, attempt, output: taken.payload });
+    this.#execution.settle(batch, () => give(copyOf(taken.payload)));
   }
 
   /** The timer's firing is in the log, or goes into it with this. */
@@ -220,7 +235,7 @@ export class Waits {
     }
     this.#remove(wait, false);
     if (wait.kind === 'sleep') {
-      const batch = this.#execution.push({ type: 'StepCompleted', step: wait.id, attempt: 1, output: null });
+      const batch = this.#execution.push({ type: 'StepCompleted', step: wait.id, attempt: wait.attempt, output: null });
       return this.#execution.settle(batch, () => wait.give(null));
     }
     const error: Failure = {
@@ -229,7 +244,7 @@ export class Waits {
       retryable: false,
       lost: false,
     };
-    const batch = this.#execution.push({ type: 'StepFailed', step: wait.id, attempt: 1, error });
+    const batch = this.#execution.push({ type: 'StepFailed', step: wait.id, attempt: wait.attempt, error });
     this.#execution.settle(batch, () => wait.fail(failed(wait.id, error)));
   }
 
@@ -248,7 +263,7 @@ export class Waits {
   cancelAll(): void {
     for (const wait of [...this.#waits.values()]) {
       this.#remove(wait, true);
-      this.#execution.push({ type: 'StepCancelled', step: wait.id, attempt: 1, reason: 'the run ended' });
+      this.#execution.push({ type: 'StepCancelled', step: wait.id, attempt: wait.attempt, reason: 'the run ended' });
     }
   }
 
@@ -257,6 +272,11 @@ export class Waits {
     this.#waits.clear();
     this.#byTimer.clear();
   }
+}
+
+function attemptOf(known: StepState | undefined): number {
+  if (known === undefined) return 1;
+  return known.status === 'waiting' ? known.attempt : known.attempt + 1;
 }
 
 function failed(id: string, error: Failure | undefined): StepError {

@@ -85,7 +85,7 @@ export function referenceEvolve(state: RunState, t: Transition, at: number): Run
         status: 'running',
         digest: t.digest,
         payload: t.payload,
-        trace: t.trace,
+        ...(t.trace === undefined ? {} : { trace: t.trace }),
         startedAt: at,
         ...(t.source === undefined ? {} : { source: t.source }),
         ...(t.by === undefined ? {} : { by: t.by }),

@@ -110,7 +110,7 @@ export class StateDraft {
     state.status = 'running';
     state.digest = t.digest;
     state.payload = t.payload;
-    state.trace = t.trace;
+    if (t.trace !== undefined) state.trace = t.trace;
     state.startedAt = at;
     if (t.source !== undefined) state.source = t.source;
     if (t.by !== undefined) state.by = t.by;

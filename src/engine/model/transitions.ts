@@ -11,7 +11,8 @@ export type Transition =
       readonly digest: string;
       readonly payload: Json;
       readonly source?: Source;
-      readonly trace: TraceContext;
+      /** Durable functions leave it out when nobody gave one: it is derived from the run id by whoever needs it. */
+      readonly trace?: TraceContext;
       readonly by?: string;
       /** Durable functions: the worker that executes the run. */
       readonly worker?: string;

@@ -2,14 +2,22 @@
  * `make verify`: everything that needs nothing but Node, in under a minute: format and lint, types, arrows, and the
  * `verify` tests (unit, property, contract on memory, tidy). The light checks run beside the tests.
  */
+import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { addCounts, type Counts, lastLine, NO_COUNTS, strictCounts } from './lib/report.ts';
 import { bin, type Ran, run, runProject } from './lib/run.ts';
+
+/** The peers of the benchmarks have packages of their own: their types can be checked where these are installed. */
+const PEERS = 'bench/peers';
+const peerTypes = existsSync(`${PEERS}/node_modules/.package-lock.json`)
+  ? [{ name: 'types of peers', command: bin('tsc'), args: ['-p', PEERS, '--noEmit'] }]
+  : [];
 
 const CHECKS = [
   { name: 'format and lint', command: bin('biome'), args: ['check', '.'] },
   { name: 'arrows', command: bin('depcruise'), args: ['src', '--config', '.dependency-cruiser.cjs'] },
   { name: 'types', command: bin('tsc'), args: ['-p', 'tsconfig.json', '--noEmit'] },
+  ...peerTypes,
 ] as const;
 
 function say(name: string, ran: Ran, counts?: Counts): void {

@@ -38,9 +38,9 @@ const sleepWorkflow = DBOS.registerWorkflow((ms: number) => DBOS.sleep(ms), { na
 const waitWorkflow = DBOS.registerWorkflow(wait, { name: 'wait' });
 
 const DURABILITY = {
-  lazy: 'PostgreSQL, a commit per step with synchronous_commit = off: in its log file when it counts, on the disk within about 0.6 s',
+  lazy: 'PostgreSQL, a commit per step with synchronous_commit = off: in memory when it counts, fsynced within about 0.6 s',
   always:
-    'PostgreSQL, a commit per step with synchronous_commit = on (its default), fsynced, commits at once share an fsync',
+    'PostgreSQL, a commit per step with synchronous_commit = on (its default): fsynced when it counts, those of one moment together',
 } as const;
 
 export const start: StartSystem = async ({ sync, dir }) => {

@@ -10,9 +10,6 @@ import type { Sync } from '../systems/system.ts';
 export interface Postgres {
   readonly version: string;
   readonly server: ServerHandle;
-  readonly user: string;
-  readonly host: string;
-  readonly port: number;
   /** The URL of a database of this name. */
   url(database: string): string;
 }
@@ -75,8 +72,9 @@ export async function startPostgres(parent: string, sync: Sync): Promise<Postgre
   const server = await startProcess({ name: 'postgres', command: program, args, dir: join(parent, 'log'), cwd: dir });
   await ready(join(bin, 'pg_isready'), port);
   return {
-    ...{ version, server, user: USER, host: '127.0.0.1', port },
-    url: (database) => `postgresql://${USER}@127.0.0.1:${port}/${database}`,
+    ...{ version, server },
+    // By its socket in the file system: a little less work than TCP.
+    url: (database) => `postgresql://${USER}@localhost:${port}/${database}?host=${encodeURIComponent(dir)}`,
   };
 }
 

@@ -59,9 +59,9 @@ disable-web-ui = true
 }
 
 const DURABILITY = {
-  lazy: 'its replicated log on one node, written to the RocksDB log of its log server without fsync (rocksdb-disable-wal-fsync = true)',
+  lazy: 'its replicated log on one node, written to the file of its log server without fsync (rocksdb-disable-wal-fsync = true)',
   always:
-    'its replicated log on one node, group-committed and fsynced to the RocksDB log of its log server (its default)',
+    'its replicated log on one node, fsynced by its log server when it counts (its default), those of one moment together',
 } as const;
 
 interface Work {

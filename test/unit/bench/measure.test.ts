@@ -1,32 +1,16 @@
 /** What the driver of systems reports, against systems whose times are known. The clock stands still unless a test moves it. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { schedule } from '../../../bench/systems/arrivals.ts';
-import { alone, fanOut, latencies, openLoop, saturated, signal, sleep } from '../../../bench/systems/measure.ts';
-import type { System } from '../../../bench/systems/system.ts';
-
-const elapse = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-function systemOf(rest: Partial<System>): System {
-  return {
-    ...{ name: 'known', version: '0', durability: 'none', serverPids: [] },
-    run: async (steps) => steps,
-    stop: async () => undefined,
-    ...rest,
-  };
-}
-
-/** Takes one run at a time; the run numbered `slow` (from 1) takes `stallMs`, the others no time. */
-function stalling(slow: number, stallMs: number): System {
-  let last: Promise<void> = Promise.resolve();
-  let runs = 0;
-  return systemOf({
-    run: (steps) => {
-      const mine = ++runs;
-      last = last.then(() => (mine === slow ? elapse(stallMs) : undefined));
-      return last.then(() => steps);
-    },
-  });
-}
+import {
+  alone,
+  fanOut,
+  latencies,
+  openLoop,
+  saturated,
+  signal,
+  sleep as sleepers,
+} from '../../../bench/systems/measure.ts';
+import { elapse, stalling, systemOf } from '../../kit/known-system.ts';
 
 /** Lets the clock run until `work` has ended. */
 async function through<T>(work: Promise<T>): Promise<T> {
@@ -179,7 +163,7 @@ describe('arrivals', () => {
 describe('the rest', () => {
   test('sleepers: how late, not how long', async () => {
     const system = systemOf({ sleep: (ms) => elapse(ms + 7) });
-    const result = await through(sleep(system, { ms: 500, count: 20, spreadMs: 100 }));
+    const result = await through(sleepers(system, { ms: 500, count: 20, spreadMs: 100 }));
     expect([result.p50Ms, result.p99Ms, result.runs]).toEqual([7, 7, 20]);
   });
 
@@ -207,7 +191,7 @@ describe('the rest', () => {
 
   test('what a system has not is said', async () => {
     await expect(fanOut(systemOf({}), { width: 1, count: 1 })).rejects.toThrow('known has no fan-out');
-    await expect(sleep(systemOf({}), { ms: 1, count: 1 })).rejects.toThrow('known has no timers');
+    await expect(sleepers(systemOf({}), { ms: 1, count: 1 })).rejects.toThrow('known has no timers');
     await expect(signal(systemOf({}), { count: 1 })).rejects.toThrow('known has no signals');
   });
 

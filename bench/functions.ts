@@ -9,14 +9,14 @@
  */
 import { type Figure, type FreeBenchmark, type FreeContext, figureOf, figuresOf, type Sync } from './benchmark.ts';
 import { PEERS } from './labels.ts';
+import { sentenceOf } from './sentence.ts';
 import type { Figures, Row } from './summary.ts';
 import { type HostHandle, openHost } from './systems/client.ts';
 import { SYSTEMS } from './systems/registry.ts';
 import {
   type Beside,
-  rateSeconds,
-  TRIED,
-  type Tuned,
+  type Capacity,
+  findCapacity,
   timesBetter,
   WORKLOADS,
   type Workload,
@@ -25,6 +25,9 @@ import {
 
 const OURS = 'millrace';
 const SYNCS: readonly Sync[] = ['lazy', 'always'];
+/** Another way of using a peer is measured by its rates and alone; what it does otherwise is the peer's own. */
+const VARIANTS: ReadonlySet<string> = new Set(['temporal-local']);
+const OF_VARIANTS = /^(rate|alone)/;
 const BESIDE: readonly (readonly [key: keyof Beside, label: string, digits: number])[] = [
   ['p99Ms', 'p99 ms', 0],
   ['hostCpuMs', 'processor ms per run, client and worker', 2],
@@ -37,12 +40,14 @@ const BESIDE: readonly (readonly [key: keyof Beside, label: string, digits: numb
 class Side {
   readonly name: string;
   readonly #sync: Sync;
+  readonly #quick: boolean;
   #host: HostHandle | undefined;
-  #atOnce: number | undefined;
+  #best: Capacity | undefined;
 
-  constructor(name: string, sync: Sync) {
+  constructor(name: string, sync: Sync, quick: boolean) {
     this.name = name;
     this.#sync = sync;
+    this.#quick = quick;
   }
 
   async host(): Promise<HostHandle> {
@@ -56,48 +61,39 @@ class Side {
   }
 
   /** @throws Error that names the system */
-  async measure(workload: Workload, tuned: Omit<Tuned, 'atOnce'>): ReturnType<Workload['measure']> {
+  async measure(workload: Workload, offered: number): ReturnType<Workload['measure']> {
     const host = await this.host();
     const { needs } = workload;
     if (needs !== undefined && !host.can[needs.can]) throw new Error(`${host.name} has no ${needs.name} here`);
     try {
-      return await workload.measure(host, { ...tuned, atOnce: await this.atOnce(tuned.quick) });
+      return await workload.measure(host, { ...(await this.capacity()), offered, quick: this.#quick });
     } catch (error) {
       await this.stop();
       throw error;
     }
   }
 
-  async atOnce(quick: boolean): Promise<number> {
-    if (this.#atOnce !== undefined) return this.#atOnce;
-    const host = await this.host();
-    const rates: [number, number][] = [];
-    const { seconds } = rateSeconds(true);
-    for (const atOnce of TRIED) {
-      const { perSecond } = await host.saturated({ steps: 3, atOnce, seconds, warmSeconds: quick ? 0.3 : 0.7 });
-      rates.push([perSecond, atOnce]);
-    }
-    rates.sort(([a], [b]) => b - a);
-    return (this.#atOnce = rates[0]?.[1] ?? TRIED[0]);
+  /** At how many runs at once it does most. */
+  async capacity(): Promise<Capacity> {
+    return (this.#best ??= await findCapacity(await this.host(), this.#quick));
   }
 }
 
-/** Only the first line: the rest is a stack or a server's log, which a table has no place for. */
-function sentenceOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+function workloadsFor(peer: string, sync: Sync, quick: boolean): readonly Workload[] {
+  return workloadsOf(sync, quick).filter(({ key }) => !VARIANTS.has(peer) || OF_VARIANTS.test(key));
 }
 
 async function pair(ours: Side, theirs: Side, sync: Sync, context: FreeContext): Promise<Figures> {
   const figures: Record<string, number> = {};
   const peer = theirs.name;
   let offered = 1;
-  for (const [i, workload] of workloadsOf(sync, context.quick).entries()) {
+  for (const [i, workload] of workloadsFor(peer, sync, context.quick).entries()) {
     const { key } = workload;
     const took: Record<string, number> = {};
     try {
       // In turn: whoever is second this time is first the next.
       for (const side of i % 2 === 0 ? [ours, theirs] : [theirs, ours]) {
-        const { value, beside } = await side.measure(workload, { offered, quick: context.quick });
+        const { value, beside } = await side.measure(workload, offered);
         took[side.name] = value;
         if (key !== 'rate3' || beside === undefined) continue;
         for (const [of] of BESIDE) figures[`${side === ours ? `${OURS}.` : ''}${peer}.${of}`] = beside[of];
@@ -118,18 +114,18 @@ async function pair(ours: Side, theirs: Side, sync: Sync, context: FreeContext):
 async function round(context: FreeContext): Promise<Figures> {
   const { sync = 'lazy', quick } = context;
   let figures: Figures = {};
-  const ours = new Side(OURS, sync);
+  const ours = new Side(OURS, sync, quick);
   context.onAbort(() => ours.stop());
   const describe = async (side: Side): Promise<void> => {
     const { version, durability } = await side.host();
-    const atOnce = await side.atOnce(quick);
+    const { atOnce } = await side.capacity();
     context.describe(side.name, `${version}; ${durability}; ${atOnce} runs at once`);
   };
   try {
     await describe(ours);
     for (const { name } of SYSTEMS.filter((one) => one.name !== OURS)) {
       context.progress(`beside ${name}`);
-      const theirs = new Side(name, sync);
+      const theirs = new Side(name, sync, quick);
       context.onAbort(() => theirs.stop());
       try {
         await describe(theirs);
@@ -137,7 +133,7 @@ async function round(context: FreeContext): Promise<Figures> {
       } catch (error) {
         const sentence = sentenceOf(error);
         context.progress(`${name}: ${sentence}`);
-        for (const { figure } of workloadsOf(sync, quick)) {
+        for (const { figure } of workloadsFor(name, sync, quick)) {
           context.missing({ figure: figure(sync), against: name, sentence });
         }
       } finally {
@@ -171,7 +167,7 @@ function rows(): readonly Row[] {
 function figures(rounds: readonly Figures[], sync: Sync | undefined): readonly Figure[] {
   const of = sync ?? 'lazy';
   return peers().flatMap((peer) =>
-    workloadsOf(of, false).flatMap(({ key, figure, unit }) => {
+    workloadsFor(peer, of, false).flatMap(({ key, figure, unit }) => {
       const keys = { value: `${OURS}.${peer}.${key}`, ratio: `ratio.${peer}.${key}` };
       const found = figureOf(rounds, keys, { figure: figure(of), unit, against: peer });
       // Payloads of 128 bytes are what the workloads without a size have.

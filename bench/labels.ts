@@ -29,10 +29,17 @@ const SIZES: Readonly<Record<string, string>> = { '128': '128 B', '4k': '4 kB', 
 export function labelOf(figure: string): string {
   const known = WORKLOADS[figure];
   if (known !== undefined) return known;
-  const functions = /^functions\.(\d+)\.(lazy|always)\.(rate|p50|open\.p99)$/.exec(figure);
+  const functions = /^functions\.(\d+)\.(lazy|always)\.(rate|p50|bare|open\.p99)$/.exec(figure);
   if (functions !== null) {
     const [, steps, sync = '', what] = functions;
-    const load = what === 'rate' ? 'saturated' : what === 'p50' ? 'alone, p50' : 'open loop, p99';
+    const load =
+      what === 'rate'
+        ? 'saturated'
+        : what === 'p50'
+          ? 'alone, p50'
+          : what === 'bare'
+            ? 'beside its publishes'
+            : 'open loop, p99';
     return `function of ${steps} step${steps === '1' ? '' : 's'}, ${load}, ${SYNC[sync]}`;
   }
   const payload = /^payload\.(128|4k|256k)(?:\.(lazy|always))?\.rate$/.exec(figure);
@@ -51,6 +58,7 @@ export const PEERS: Readonly<Record<string, string>> = {
   restate: 'Restate',
   dbos: 'DBOS',
   temporal: 'Temporal',
+  'temporal-local': 'Temporal, local activities',
   bullmq: 'BullMQ',
 };
 

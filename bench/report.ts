@@ -82,7 +82,10 @@ function when(entries: readonly Entry[]): string {
 
 function targetsTable(entries: readonly Entry[]): string {
   const rows = TARGETS.flatMap((target): readonly (readonly string[])[] => {
-    const found = entries.filter((entry) => fits(entry, target));
+    const found = worstOfValues(
+      entries.filter((entry) => fits(entry, target)),
+      target,
+    );
     if (found.length === 0) {
       return [[labelOf(target.figure), 'not measured', peerName(target.against ?? ''), '', limit(target), '']];
     }
@@ -96,6 +99,16 @@ function targetsTable(entries: readonly Entry[]): string {
     ]);
   });
   return table(['target of', 'measured', 'beside', 'times better', 'wanted', 'met'], rows);
+}
+
+/** Our own value stands once, however many peers it was measured beside: the worst of them. */
+function worstOfValues(found: readonly Entry[], target: Target): readonly Entry[] {
+  if (target.on === 'ratio' || found.length < 2) return found;
+  const sign = target.direction === 'least' ? 1 : -1;
+  const measured = found.filter(({ value }) => value !== null);
+  return [...(measured.length > 0 ? measured : found)]
+    .sort((a, b) => sign * ((a.value ?? 0) - (b.value ?? 0)))
+    .slice(0, 1);
 }
 
 function fits(entry: Entry, target: Target): boolean {

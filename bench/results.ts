@@ -88,11 +88,18 @@ export function entriesOf(figures: readonly Figure[], gaps: readonly Gap[], of: 
   const twice = keys.find((key, i) => keys.indexOf(key) !== i);
   if (twice !== undefined) throw new Error(`${twice} is handed over twice`);
   const missing = uniqueGaps(gaps).filter((gap) => !keys.includes(keyOf(gap)));
-  return [...measured, ...missing.map((gap): Entry => ({ ...gapEntry(gap), ...shared }))];
+  const ours = new Set(figures.map(({ figure }) => figure));
+  return [...measured, ...missing.map((gap): Entry => ({ ...gapEntry(gap, ours), ...shared }))];
 }
 
-function gapEntry({ figure, against, sentence }: Gap): Omit<Entry, 'benchmark' | 'sync' | 'date' | 'rounds' | 'load'> {
-  const target = targetOf(figure, against);
+/** @param measured figures that were measured against something else */
+function gapEntry(
+  { figure, against, sentence }: Gap,
+  measured: ReadonlySet<string>,
+): Omit<Entry, 'benchmark' | 'sync' | 'date' | 'rounds' | 'load'> {
+  const found = targetOf(figure, against);
+  // Where our own value is judged, a peer that is missing beside it says nothing of the target.
+  const target = found?.on === 'value' && measured.has(figure) ? undefined : found;
   return {
     ...{ figure, value: null, unit: '', against, ratio: null, note: sentence },
     target: target === undefined ? null : formatTarget(target),

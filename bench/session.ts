@@ -9,6 +9,7 @@ import type { Gap } from './benchmark.ts';
 import type { SeriesSpec, Wanted } from './options.ts';
 import { type Entry, entriesOf } from './results.ts';
 import { type RoundOptions, type RoundResult, runRound } from './runner.ts';
+import { sentenceOf } from './sentence.ts';
 import { type Figures, formatSummary, type Spread, spread, summarize } from './summary.ts';
 
 export interface Series extends SeriesSpec {
@@ -91,14 +92,9 @@ async function oneRound(
     ports.say(`  ${((ports.now().getTime() - begun.getTime()) / 1_000).toFixed(1)} s\n`);
   } catch (error) {
     series.failure = sentenceOf(error);
-    ports.say(`  failed: ${series.failure}\n`);
+    // All of it, for whoever looks into it; the tables have room for a sentence.
+    ports.say(`  failed: ${error instanceof Error ? error.message : String(error)}\n`);
   }
-}
-
-/** One line: the first of the message, since the rest is for whoever looks into it and has gone to stderr. */
-function sentenceOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.trim() === '' ? 'it failed without a message' : message.trim();
 }
 
 const minute = (date: Date): string => `${date.toISOString().slice(0, 16)}Z`;

@@ -2,9 +2,15 @@
 import type { Sync } from './benchmark.ts';
 import type { HostHandle } from './systems/client.ts';
 
-export interface Tuned {
-  /** Runs under way when saturated: of {@link TRIED} the number at which this system does most. */
+/** What a system does at its best. */
+export interface Capacity {
+  /** Runs under way when saturated: of those tried the number at which it does most. */
   readonly atOnce: number;
+  /** Runs of three steps per second then. */
+  readonly rate: number;
+}
+
+export interface Tuned extends Capacity {
   /** Runs per second that are offered to both systems of a pair in the open loop. */
   readonly offered: number;
   /** Shorter windows, fewer runs. */
@@ -38,20 +44,51 @@ export interface Beside {
 }
 
 /** Numbers of runs at once that are tried. */
-export const TRIED = [32, 128, 512] as const;
+const TRIED = [32, 128, 512] as const;
 const RATE_SECONDS = 2;
 const QUICK_SECONDS = 0.5;
+const WARM_SECONDS = 0.7;
+const LONGEST_SECONDS = 8;
 const PAYLOADS = { '4k': 4_096, '256k': 262_144 } as const;
 /** So many runs of 256 kB at once are enough to be busy, and more is memory only. */
 const LARGE_AT_ONCE = 32;
+/** Windows for payloads are as if runs took so much longer. */
+const PAYLOAD_FACTOR = 3;
 const ALONE = 120;
 const FAN_OUT = 1_000;
 const SLEEP_MS = 1_000;
 const SLEEPERS = 200;
 const SIGNALS = 60;
 
-export function rateSeconds(quick: boolean): { readonly seconds: number; readonly warmSeconds: number } {
-  return quick ? { seconds: QUICK_SECONDS, warmSeconds: QUICK_SECONDS } : { seconds: RATE_SECONDS, warmSeconds: 0.7 };
+interface Windows {
+  readonly seconds: number;
+  readonly warmSeconds: number;
+}
+
+/** Long enough that all who are under way come round several times, however slow the system is. */
+function windows(quick: boolean, roundSeconds: number): Windows {
+  const least = quick ? QUICK_SECONDS : RATE_SECONDS;
+  return {
+    seconds: Math.min(LONGEST_SECONDS, Math.max(least, 3 * roundSeconds)),
+    warmSeconds: Math.min(LONGEST_SECONDS, Math.max(WARM_SECONDS, 1.5 * roundSeconds)),
+  };
+}
+
+/** Seconds that a run of so many steps takes when `atOnce` are under way. */
+function roundSeconds({ rate }: Capacity, atOnce: number, steps: number): number {
+  return (atOnce / rate) * Math.max(1, steps / 3);
+}
+
+/** Tries numbers of runs at once, and stops when more gives less. */
+export async function findCapacity(host: HostHandle, quick: boolean): Promise<Capacity> {
+  let best: Capacity = { atOnce: TRIED[0], rate: TRIED[0] };
+  for (const atOnce of TRIED) {
+    const expected = roundSeconds(best, atOnce, 3);
+    const { perSecond } = await host.saturated({ steps: 3, atOnce, ...windows(true, expected / (quick ? 2 : 1)) });
+    if (atOnce > TRIED[0] && perSecond < 0.9 * best.rate) break;
+    if (atOnce === TRIED[0] || perSecond > best.rate) best = { atOnce, rate: perSecond };
+  }
+  return best;
 }
 
 function rate(steps: number): Workload {
@@ -60,8 +97,9 @@ function rate(steps: number): Workload {
     figure: (sync) => `functions.${steps}.${sync}.rate`,
     label: `${steps} step${steps === 1 ? '' : 's'}, saturated, runs/s`,
     ...{ unit: 'runs/s', digits: 0, better: 'more' },
-    async measure(host, { atOnce, quick }) {
-      const load = await host.saturated({ steps, atOnce, ...rateSeconds(quick) });
+    async measure(host, tuned) {
+      const { atOnce, quick } = tuned;
+      const load = await host.saturated({ steps, atOnce, ...windows(quick, roundSeconds(tuned, atOnce, steps)) });
       const { perSecond, p99Ms, cpuMsPerRun, rssMb } = load;
       return {
         value: perSecond,
@@ -80,9 +118,10 @@ function payload(size: keyof typeof PAYLOADS): Workload {
     figure: () => `payload.${size}.rate`,
     label: `3 steps, payloads of ${size}B, saturated, runs/s`,
     ...{ unit: 'runs/s', digits: 0, better: 'more', only: 'lazy', notQuick: true },
-    async measure(host, { atOnce, quick }) {
-      const most = size === '256k' ? Math.min(atOnce, LARGE_AT_ONCE) : atOnce;
-      const options = { steps: 3, atOnce: most, payloadBytes: PAYLOADS[size], ...rateSeconds(quick) };
+    async measure(host, tuned) {
+      const atOnce = size === '256k' ? Math.min(tuned.atOnce, LARGE_AT_ONCE) : tuned.atOnce;
+      const slower = PAYLOAD_FACTOR * roundSeconds(tuned, atOnce, 3);
+      const options = { steps: 3, atOnce, payloadBytes: PAYLOADS[size], ...windows(tuned.quick, slower) };
       return { value: (await host.saturated(options)).perSecond };
     },
   };
@@ -104,7 +143,7 @@ const OPEN_3: Workload = {
   label: '3 steps, open loop at half the rate of the slower, p99 ms',
   ...{ unit: 'ms', digits: 1, better: 'less' },
   measure: async (host, { offered, quick }) => ({
-    value: (await host.openLoop({ steps: 3, perSecond: offered, ...rateSeconds(quick) })).p99Ms,
+    value: (await host.openLoop({ steps: 3, perSecond: offered, ...windows(quick, 0) })).p99Ms,
   }),
 };
 

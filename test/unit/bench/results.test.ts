@@ -48,6 +48,13 @@ describe('entries', () => {
     expect(entriesOf([], [gap, gap], OF)).toHaveLength(1);
   });
 
+  it('of a gap beside our own value, measured elsewhere, say nothing of its target', () => {
+    const p50 = { figure: 'functions.3.lazy.p50', value: 1, unit: 'ms', against: 'restate', ratio: 9 };
+    const gap = { figure: p50.figure, against: 'dbos', sentence: 'there is no PostgreSQL' };
+    expect(entriesOf([p50], [gap], OF).map(({ met }) => met)).toEqual([true, null]);
+    expect(entriesOf([], [gap], OF).map(({ met }) => met)).toEqual([false]);
+  });
+
   it('of a gap give way when another round measured it', () => {
     const gap = { figure: SHARE.figure, against: SHARE.against, sentence: 'one round failed' };
     expect(entriesOf([SHARE], [gap], OF).map(({ value }) => value)).toEqual([61_235]);

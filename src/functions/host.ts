@@ -3,8 +3,9 @@
  *
  * Job: give each input to the execution it belongs to, begin and resume executions, hold inputs as leases. Boundary: ports
  * only (journal, timers, notices, time). Invariants (docs/architecture.md):
- *   F8 an input is acknowledged only when its transitions are in the log and its run rests, has ended, or is held by
- *      another unacknowledged input; so a run that executes always has an input that comes again when its process dies;
+ *   F8 an input is acknowledged only when its transitions are in the log; the one whose entry says that the run executes
+ *      here (its lease) only when the run rests, has ended, or executes under another: so a run that executes always has
+ *      an input that comes again when its process dies;
  *   F9 a run that executes elsewhere is not executed here: its inputs go into the log, and its executor is told to look;
  *   F10 whoever takes a run over says so in the log before any effect of his.
  */
@@ -282,7 +283,8 @@ export class FunctionHost implements ExecutionOwner {
     const { run, held } = execution;
     this.#live.delete(run.runId);
     this.#resting.delete(run.runId);
-    if (why.by === undefined) this.#giveBack([...held, ...why.unrecorded], why.error);
+    if (why.by === undefined && why.error === undefined) for (const input of [...held, ...why.unrecorded]) input.nak();
+    else if (why.by === undefined) this.#giveBack([...held, ...why.unrecorded], why.error);
     else {
       // The input its new holder goes by is his; the others are recorded and would only wake the run without need.
       for (const input of held)

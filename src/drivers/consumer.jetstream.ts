@@ -11,18 +11,20 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Consumer, ConsumerMessages, JetStreamClient, JsMsg } from '@nats-io/jetstream';
 import { messageOf } from '../kernel/index.ts';
+import type { NatsDoor } from './connection.nats.ts';
+import { Delivered } from './delivered.nats.ts';
 import { Holding } from './holding.ts';
+import { Pulling } from './pulling.nats.ts';
 
 export interface ConsumeOptions {
-  readonly js: JetStreamClient;
+  readonly door: NatsDoor;
   readonly stream: string;
   readonly consumer: string;
   /** Handlers under way at once. */
   readonly maxInFlight: number;
   /** Must not reject; what it throws is reported and otherwise ignored (the message is redelivered after its ack wait). */
-  readonly handle: (msg: JsMsg) => Promise<void>;
+  readonly handle: (msg: Delivered) => Promise<void>;
   /** Called whenever a new binding to the consumer begins. */
   readonly onBind?: () => void;
   /** Told of what goes wrong; consumption goes on. */
@@ -37,8 +39,8 @@ export interface DurableConsumption {
 }
 
 const AGAIN_MS = 500;
-const EXPIRES_MS = 10_000;
-const HEARTBEAT_MS = 2_000;
+/** How long a server that is away may keep a stop waiting. */
+const WITHDRAW_MS = 1_000;
 
 /** What the server takes where a consumer's configuration does not say. */
 const SERVERS_ACK_WAIT = 30_000_000_000;
@@ -55,14 +57,18 @@ export function consumeDurable(options: ConsumeOptions): DurableConsumption {
 class Consuming implements DurableConsumption {
   readonly #options: ConsumeOptions;
   readonly #stopping = new AbortController();
-  readonly #inHand = new Holding<JsMsg>();
+  readonly #inHand = new Holding<Delivered>();
   /** Fetched and not begun. */
-  #waiting: JsMsg[] = [];
+  readonly #waiting: Delivered[] = [];
   #renewing: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
-  #messages: ConsumerMessages | undefined;
+  #pulling: Pulling | undefined;
+  #stopped = false;
+  /** The connection is a new one: nothing speaks for waiting. */
+  #atOnce = false;
   #inFlight = 0;
-  #wake: (() => void) | undefined;
+  #idle: (() => void) | undefined;
+  #unbind: () => void = () => undefined;
   bound = false;
 
   constructor(options: ConsumeOptions) {
@@ -71,65 +77,88 @@ class Consuming implements DurableConsumption {
 
   run(): void {
     this.#running = this.#loop();
+    void this.#watchConnection();
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#stopping.abort();
-    this.#messages?.stop();
-    this.#wake?.();
+    // First the requests: what is given back while one is open would come here again.
+    await this.#pulling?.stop(WITHDRAW_MS);
+    this.#giveBackWaiting();
+    this.#unbind();
     await this.#running;
-    while (this.#inFlight > 0) await this.#untilWoken();
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
     clearInterval(this.#renewing);
   }
 
   async #loop(): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
+    while (!this.#stopped) {
       try {
         await this.#bind();
       } catch (error) {
         this.#report('its consumer cannot be had', error);
       }
       this.bound = false;
-      if (!signal.aborted) await delay(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      if (!this.#stopped && !this.#atOnce) await delay(AGAIN_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  /** One binding: ends when it is stopped or when the server says that the consumer is gone. */
+  /** One binding: ends when it is stopped or when it is no longer certain what the server still owes. */
   async #bind(): Promise<void> {
-    const { js, stream, consumer, onBind } = this.#options;
-    const bound = await js.consumers.get(stream, consumer);
-    if (this.#stopping.signal.aborted) return;
-    this.#renew(nanosToMs((await bound.info(true)).config.ack_wait));
+    const { door, stream, consumer, maxInFlight, onBind } = this.#options;
+    this.#atOnce = false;
+    const { config } = await door.jsm.consumers.info(stream, consumer);
+    if (this.#stopped) return;
+    this.#renew(nanosToMs(config.ack_wait));
     onBind?.();
     this.bound = true;
-    try {
-      while (!this.#stopping.signal.aborted) {
-        await this.#fetch(bound);
-        while (this.#waiting.length > 0 && !this.#stopping.signal.aborted) await this.#untilWoken();
-      }
-    } finally {
-      for (const msg of this.#waiting.splice(0)) this.#giveBack(msg);
+    await new Promise<void>((resolve) => {
+      this.#unbind = resolve;
+      const ended = (reason: string): void => {
+        this.#report(reason);
+        resolve();
+      };
+      const pulling = new Pulling({
+        nc: door.nc,
+        stream,
+        consumer,
+        most: 2 * maxInFlight,
+        receive: (msg) => {
+          const delivered = Delivered.from(msg);
+          if (delivered !== undefined) this.#receive(delivered);
+        },
+        ended,
+      });
+      this.#pulling = pulling;
+      pulling.room(this.#held);
+    });
+  }
+
+  /** Requests do not outlive the connection they were made on. */
+  async #watchConnection(): Promise<void> {
+    for await (const { type } of this.#options.door.nc.status()) {
+      if (this.#stopped) return;
+      if (type !== 'reconnect') continue;
+      this.#atOnce = true;
+      this.#pulling?.end('the connection is a new one');
     }
   }
 
-  /**
-   * D2: asks for as many as may run at once, and again when all of those have been begun. The library's own consume() would go on
-   * asking as long as its messages are looked at, and D1 wants them looked at when they arrive.
-   */
-  async #fetch(bound: Consumer): Promise<void> {
-    const messages = await bound.fetch({
-      max_messages: this.#options.maxInFlight,
-      expires: EXPIRES_MS,
-      idle_heartbeat: HEARTBEAT_MS,
-    });
-    this.#messages = messages;
-    if (this.#stopping.signal.aborted) messages.stop();
-    for await (const msg of messages) {
-      this.#inHand.take(msg);
-      this.#waiting.push(msg);
-      this.#beginWaiting();
-    }
+  get #held(): number {
+    return this.#waiting.length + this.#inFlight;
+  }
+
+  #receive(msg: Delivered): void {
+    if (this.#stopped) return msg.nak();
+    this.#inHand.take(msg);
+    if (this.#inFlight < this.#options.maxInFlight) this.#begin(msg);
+    else this.#waiting.push(msg);
   }
 
   /** D1: what is in hand for long says so at a third of the ack wait. */
@@ -141,44 +170,40 @@ class Consuming implements DurableConsumption {
     this.#renewing.unref();
   }
 
-  #beginWaiting(): void {
-    while (this.#inFlight < this.#options.maxInFlight && !this.#stopping.signal.aborted) {
-      const msg = this.#waiting.shift();
-      if (msg === undefined) return;
-      this.#begin(msg);
-    }
-  }
-
-  #begin(msg: JsMsg): void {
+  #begin(msg: Delivered): void {
     this.#inFlight++;
-    this.#options
-      .handle(msg)
-      .catch((error: unknown) => this.#report('a handler failed', error))
-      .finally(() => {
-        this.#inHand.release(msg);
-        this.#inFlight--;
-        this.#beginWaiting();
-        this.#wake?.();
-      });
+    this.#options.handle(msg).then(
+      () => this.#ended(msg),
+      (error: unknown) => {
+        this.#report('a handler failed', error);
+        this.#ended(msg);
+      },
+    );
   }
 
-  #giveBack(msg: JsMsg): void {
+  #ended(msg: Delivered): void {
     this.#inHand.release(msg);
-    msg.nak();
+    this.#inFlight--;
+    if (this.#stopped) {
+      if (this.#inFlight === 0) this.#idle?.();
+      return;
+    }
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#begin(next);
+    // D2
+    this.#pulling?.room(this.#held);
   }
 
-  #untilWoken(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        this.#wake = undefined;
-        resolve();
-      };
-    });
+  #giveBackWaiting(): void {
+    for (const msg of this.#waiting.splice(0)) {
+      this.#inHand.release(msg);
+      msg.nak();
+    }
   }
 
   #report(message: string, error?: unknown): void {
     const { stream, consumer, report } = this.#options;
-    if (this.#stopping.signal.aborted) return;
+    if (this.#stopped) return;
     report?.(`${stream}/${consumer}: ${message}${error === undefined ? '' : `: ${messageOf(error)}`}`, error);
   }
 }

@@ -11,6 +11,7 @@ export {
 } from './connection.nats.ts';
 export { connectRedis, type RedisDoor, type RedisOptions } from './connection.redis.ts';
 export { type ConsumeOptions, consumeDurable, type DurableConsumption } from './consumer.jetstream.ts';
+export type { Delivered } from './delivered.nats.ts';
 export { encodeHeaders, type Headers } from './headers.ts';
 export { expectStored, openPublisher, plainHeaders } from './publisher.nats.ts';
 export type { Publisher, PublishOutcome, Settle } from './publishing.ts';

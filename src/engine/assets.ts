@@ -83,13 +83,16 @@ export function systemAssets(replicas = 1): Assets {
   ): StreamAsset => ({ ...BASE, name, description, subjects, retention: 'limits', num_replicas: replicas, ...more });
   return {
     streams: [
-      stream(STREAMS.tasks, 'Attempts handed to workers', ['task.>'], { retention: 'workqueue' }),
+      stream(STREAMS.tasks, 'Attempts handed to workers', ['task.>'], { retention: 'workqueue', allow_atomic: true }),
       stream(STREAMS.flows, 'Flow runs handed to flow hosts', ['flow.dispatch.*'], { retention: 'workqueue' }),
       stream(STREAMS.timers, 'Schedules and the timers they fired', ['timer.at.*.*.*', 'timer.fired.*.*'], {
         allow_msg_schedules: true,
         allow_msg_ttl: true,
       }),
-      stream(STREAMS.events, 'State changes of runs, steps, flows and tasks', ['evt.>'], { max_age: 7 * DAY }),
+      stream(STREAMS.events, 'State changes of runs, steps, flows and tasks', ['evt.>'], {
+        max_age: 7 * DAY,
+        allow_atomic: true,
+      }),
       stream(STREAMS.dead, 'Dead letters', ['dead.>'], { max_age: 30 * DAY }),
       stream(STREAMS.advisories, 'Deliveries that were given up', ['$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>'], {
         max_age: 7 * DAY,

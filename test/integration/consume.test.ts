@@ -1,7 +1,7 @@
 /** Consuming a durable consumer: what is in hand is not delivered again, however long it takes. */
-import { AckPolicy, type JsMsg } from '@nats-io/jetstream';
+import { AckPolicy } from '@nats-io/jetstream';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { consumeDurable, type NatsDoor } from '../../src/drivers/index.ts';
+import { consumeDurable, type Delivered, type NatsDoor } from '../../src/drivers/index.ts';
 import { Collector, deferred, type NatsKit, withNats } from '../kit/index.ts';
 
 const STREAM = 'SLOW';
@@ -45,12 +45,12 @@ it('holds what is being handled and what waits for its turn beyond the ack wait 
   const first = deferred();
   const deliveries = new Collector<readonly [number, number]>();
   const consumption = consumeDurable({
-    js: door.js,
+    door,
     stream: STREAM,
     consumer,
     maxInFlight: 1,
     async handle(msg) {
-      deliveries.add([msg.seq, msg.info.deliveryCount]);
+      deliveries.add([msg.seq, msg.deliveries]);
       await first.promise;
       msg.ack();
     },
@@ -70,9 +70,9 @@ it('holds what is being handled and what waits for its turn beyond the ack wait 
 
 it('gives back at once what it has not begun when it stops', async () => {
   const consumer = await consumerOn('slow.back');
-  const begun = deferred<JsMsg>();
+  const begun = deferred<Delivered>();
   const consumption = consumeDurable({
-    js: door.js,
+    door,
     stream: STREAM,
     consumer,
     maxInFlight: 1,
@@ -108,7 +108,7 @@ it('has no more than twice what it may handle at once in hand (D2)', async () =>
   const go = deferred();
   const seen = new Collector<number>();
   const consumption = consumeDurable({
-    js: door.js,
+    door,
     stream: STREAM,
     consumer,
     maxInFlight: 3,

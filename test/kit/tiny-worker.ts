@@ -41,14 +41,14 @@ export async function tinyWorker(options: TinyWorkerOptions): Promise<TinyWorker
   const journal = openJournal(door);
   const begun: TaskMessage[] = [];
   const consumption = consumeDurable({
-    js: door.js,
+    door,
     stream: STREAMS.tasks,
     consumer: CONSUMER,
     maxInFlight: 256,
     async handle(msg) {
       const task = taskMessageSchema.parse(msg.json());
       begun.push(task);
-      const traceparent = msg.headers?.get('traceparent') ?? '';
+      const traceparent = msg.headers['traceparent'] ?? '';
       let output: Json | undefined;
       try {
         output = work(task, { traceparent });

@@ -6,7 +6,7 @@
  *   J2 reads ask the stream's leader for the end of the log; direct gets only fill in what lies before it;
  *   an append whose acknowledgement is lost is looked up: our own entry (same cause) is a success.
  */
-import type { JetStreamManager, JsMsg, StoredMsg } from '@nats-io/jetstream';
+import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import { JetStreamApiError } from '@nats-io/jetstream';
 import type { NatsConnection } from 'nats';
 import {
@@ -35,6 +35,7 @@ import {
 } from '../../kernel/index.ts';
 import { type InputBody, type LogEntry, type StoredEntry, upcastEntry } from '../model/index.ts';
 import { DeliveryChain } from './chain.ts';
+import { JetStreamDelivery } from './delivery.jetstream.ts';
 import type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './port.ts';
 
 const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
@@ -167,20 +168,15 @@ class JetStreamJournal implements Journal {
     };
     const { report } = this.#options;
     const consumption = consumeDurable({
-      js: this.#door.js,
+      door: this.#door,
       stream,
       consumer: CONTROLLER_CONSUMER,
       maxInFlight: options.maxInFlight ?? this.#options.maxInFlight ?? 256,
       onBind: () => chain.reset(),
       handle: (msg) => {
-        const { deliverySequence, streamSequence, deliveryCount } = msg.info;
-        const contiguous = chain.observe({
-          deliverySeq: deliverySequence,
-          seq: streamSequence,
-          deliveries: deliveryCount,
-        });
+        const contiguous = chain.observe(msg);
         askFloor();
-        return handle(deliveryOf(msg, contiguous, chain));
+        return handle(new JetStreamDelivery(msg, contiguous, chain));
       },
       ...(report === undefined ? {} : { report }),
     });
@@ -246,26 +242,6 @@ function entryOf(msg: StoredMsg, subject: string): StoredEntry {
     });
   }
   return { ...upcastEntry(value), seq: msg.seq };
-}
-
-function deliveryOf(msg: JsMsg, contiguous: boolean, chain: DeliveryChain): InputDelivery {
-  const run = parseRunSubject(msg.subject);
-  return {
-    run: { workflow: run?.workflow ?? '', runId: run?.runId ?? '' },
-    seq: msg.info.streamSequence,
-    // Whole milliseconds of the server's time, cut as a stored message's time is: both must be the same "now".
-    at: Number(msg.timestampNanos / 1_000_000n),
-    data: msg.data,
-    headers: plainHeaders(msg.headers),
-    deliveries: msg.info.deliveryCount,
-    contiguous,
-    ownSince: chain.ownSince,
-    restAcked: chain.restAcked,
-    ack: () => msg.ack(),
-    nak: (delayMs) => msg.nak(delayMs),
-    term: (reason) => msg.term(reason),
-    working: () => msg.working(),
-  };
 }
 
 function isApiError(error: unknown, code: number): boolean {

@@ -2,8 +2,14 @@
  * Turns the server's "I gave up delivering" into something somebody sees: an input of the run that waits, and a dead
  * letter. The advisories are kept in a stream, so that none is lost while no controller runs.
  */
-import { JetStreamApiError, type JetStreamManager, type JsMsg, type StoredMsg } from '@nats-io/jetstream';
-import { consumeDurable, type DurableConsumption, type NatsDoor, plainHeaders } from '../../drivers/index.ts';
+import { JetStreamApiError, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
+import {
+  consumeDurable,
+  type Delivered,
+  type DurableConsumption,
+  type NatsDoor,
+  plainHeaders,
+} from '../../drivers/index.ts';
 import { ADVISORY_CONSUMER, messageOf, STREAMS } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
 import { giveBackMs } from '../journal/give-back.ts';
@@ -24,7 +30,7 @@ export interface AdvisoryPorts {
 export function consumeAdvisories(ports: AdvisoryPorts): DurableConsumption {
   const { door, telemetry } = ports;
   return consumeDurable({
-    js: door.js,
+    door,
     stream: STREAMS.advisories,
     consumer: ADVISORY_CONSUMER,
     maxInFlight: 16,
@@ -33,7 +39,7 @@ export function consumeAdvisories(ports: AdvisoryPorts): DurableConsumption {
   });
 }
 
-async function onAdvisory(ports: AdvisoryPorts, msg: JsMsg): Promise<void> {
+async function onAdvisory(ports: AdvisoryPorts, msg: Delivered): Promise<void> {
   const advisory = parseAdvisory(msg.string());
   if (advisory === undefined) return msg.term('not an advisory');
   try {
@@ -41,7 +47,7 @@ async function onAdvisory(ports: AdvisoryPorts, msg: JsMsg): Promise<void> {
     msg.ack();
   } catch (error) {
     ports.telemetry.log.warn({ ...advisory, err: error }, `exhausted message not settled yet: ${messageOf(error)}`);
-    msg.nak(giveBackMs(msg.info.deliveryCount));
+    msg.nak(giveBackMs(msg.deliveries));
   }
 }
 

@@ -4,8 +4,8 @@
  * Boundary: one shared durable consumer per trigger (created by apply). A message is acknowledged when its `start` input
  * is stored, its condition is false, or its dead letter is stored. The same message always names the same run.
  */
-import type { JsMsg } from '@nats-io/jetstream';
-import { consumeDurable, type DurableConsumption, type NatsDoor, plainHeaders } from '../../drivers/index.ts';
+
+import { consumeDurable, type Delivered, type DurableConsumption, type NatsDoor } from '../../drivers/index.ts';
 import { type Clock, isMillraceError, type MillraceError, messageOf, triggerConsumer } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
 import { giveBackMs } from '../journal/give-back.ts';
@@ -29,7 +29,7 @@ export function consumeTrigger(
   trigger: TriggerDefinition,
 ): DurableConsumption {
   return consumeDurable({
-    js: ports.door.js,
+    door: ports.door,
     stream: trigger.stream,
     consumer: triggerConsumer(definition.name, trigger.name),
     maxInFlight: 64,
@@ -42,7 +42,7 @@ async function onMessage(
   ports: TriggerPorts,
   definition: Definition,
   trigger: TriggerDefinition,
-  msg: JsMsg,
+  msg: Delivered,
 ): Promise<void> {
   const { clock, telemetry } = ports;
   const begun = clock.now();
@@ -55,18 +55,18 @@ async function onMessage(
   } catch (error) {
     telemetry.log.warn({ ...labels, seq: msg.seq, err: error }, `message given back: ${messageOf(error)}`);
     telemetry.metrics.count('millrace_trigger_messages_total', { ...labels, outcome: 'given_back' });
-    msg.nak(giveBackMs(msg.info.deliveryCount));
+    msg.nak(giveBackMs(msg.deliveries));
   }
 }
 
-function messageFrom(msg: JsMsg, stream: string): TriggerMessage {
+function messageFrom(msg: Delivered, stream: string): TriggerMessage {
   return {
     stream,
     sequence: msg.seq,
     subject: msg.subject,
-    storedAt: Number(msg.timestampNanos / 1_000_000n),
+    storedAt: msg.at,
     data: msg.data,
-    headers: plainHeaders(msg.headers),
+    headers: msg.headers,
   };
 }
 

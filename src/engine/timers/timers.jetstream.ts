@@ -4,8 +4,8 @@
  * Boundary: reads `timer.fired.*.*`, writes inputs. The server drops the message id of a schedule when it fires, so the
  * input's id is made from what the message says; a run that no longer waits for the timer ignores it.
  */
-import type { JsMsg } from '@nats-io/jetstream';
-import { consumeDurable, type DurableConsumption, type NatsDoor } from '../../drivers/index.ts';
+
+import { consumeDurable, type Delivered, type DurableConsumption, type NatsDoor } from '../../drivers/index.ts';
 import { isObject, messageOf, parseTimerFired, STREAMS, TIMER_CONSUMER } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
 import { giveBackMs } from '../journal/give-back.ts';
@@ -20,7 +20,7 @@ export interface TimerPorts {
 export function forwardTimers(ports: TimerPorts): DurableConsumption {
   const { door, telemetry } = ports;
   return consumeDurable({
-    js: door.js,
+    door,
     stream: STREAMS.timers,
     consumer: TIMER_CONSUMER,
     maxInFlight: 64,
@@ -29,7 +29,7 @@ export function forwardTimers(ports: TimerPorts): DurableConsumption {
   });
 }
 
-async function forward({ door, journal, telemetry }: TimerPorts, msg: JsMsg): Promise<void> {
+async function forward({ door, journal, telemetry }: TimerPorts, msg: Delivered): Promise<void> {
   const run = parseTimerFired(msg.subject);
   const timer = timerOf(msg);
   if (run === undefined || timer === undefined) {
@@ -40,7 +40,7 @@ async function forward({ door, journal, telemetry }: TimerPorts, msg: JsMsg): Pr
     await journal.send(run, { v: 1, kind: 'timer', timer }, { msgId: `timer:${run.runId}:${timer}` });
   } catch (error) {
     telemetry.log.warn({ ...run, timer, err: error }, `timer not forwarded yet: ${messageOf(error)}`);
-    return msg.nak(giveBackMs(msg.info.deliveryCount));
+    return msg.nak(giveBackMs(msg.deliveries));
   }
   telemetry.metrics.count('millrace_engine_timers_fired_total', { workflow: run.workflow });
   msg.ack();
@@ -48,7 +48,7 @@ async function forward({ door, journal, telemetry }: TimerPorts, msg: JsMsg): Pr
   door.jsm.streams.deleteMessage(STREAMS.timers, msg.seq, false).catch(() => undefined);
 }
 
-function timerOf(msg: JsMsg): string | undefined {
+function timerOf(msg: Delivered): string | undefined {
   try {
     const value: unknown = msg.json();
     return isObject(value) && typeof value['timer'] === 'string' ? value['timer'] : undefined;

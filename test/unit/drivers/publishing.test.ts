@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { parseAckSubject } from '../../../src/drivers/ack-subject.ts';
 import { encodeHeaders } from '../../../src/drivers/headers.ts';
 import { AckReader } from '../../../src/drivers/pub-ack.ts';
 import { isMillraceError } from '../../../src/kernel/index.ts';
@@ -71,4 +72,24 @@ describe('acknowledgements', () => {
       }),
     );
   });
+});
+
+describe('the reply subject of a delivery', () => {
+  it('is read in both forms, the time cut to whole milliseconds as a big integer would be (property)', () => {
+    const nanos = fc.bigInt({ min: 1_000_000n, max: 4_000_000_000_000_000_000n });
+    const number = fc.integer({ min: 1, max: 2 ** 40 });
+    fc.assert(
+      fc.property(number, number, number, nanos, fc.boolean(), (deliveries, seq, deliverySeq, time, domain) => {
+        const head = domain ? '$JS.ACK.hub.Xa9.S.c' : '$JS.ACK.S.c';
+        const reply = `${head}.${deliveries}.${seq}.${deliverySeq}.${time}.7${domain ? '.rnd' : ''}`;
+        const at = Number(time / 1_000_000n);
+        expect(parseAckSubject(reply)).toEqual({ deliveries, seq, deliverySeq, at });
+      }),
+    );
+  });
+
+  it.each(['', '_INBOX.a.b', '$JS.ACK.S.c.1.2', '$JS.ACK.S.c.x.2.3.4000000.5', '$JS.API.S.c.1.2.3.4000000.5'])(
+    'nothing is read from %j',
+    (reply) => expect(parseAckSubject(reply)).toBeUndefined(),
+  );
 });

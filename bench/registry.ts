@@ -6,6 +6,7 @@ import { coreBenchmark } from './core.ts';
 import { engineBenchmark } from './engine.ts';
 import { functionsBenchmark } from './functions.ts';
 import { limitsBenchmark } from './limits.ts';
+import { SCALE_BENCHMARKS } from './scale/benchmarks.ts';
 import { workerBenchmark } from './worker.ts';
 
 export const BENCHMARKS: readonly AnyBenchmark[] = [
@@ -16,4 +17,5 @@ export const BENCHMARKS: readonly AnyBenchmark[] = [
   engineBenchmark,
   coreBenchmark,
   workerBenchmark,
+  ...SCALE_BENCHMARKS,
 ];

@@ -1,12 +1,12 @@
 /** The scale benchmarks by hand, each with its own switches; bench/main.ts runs the same ones with everything else. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Sync } from '../systems/system.ts';
-import { ROOT } from './build.ts';
 import { cold } from './cold.ts';
 import { linear } from './linear.ts';
+import { keepSeries } from './series.ts';
 import { SHAPES, type Shape, type ShapeName, shapeOf } from './shape.ts';
 import { sleepers } from './sleepers.ts';
 import { soak } from './soak.ts';
@@ -46,14 +46,6 @@ async function stopAll(): Promise<void> {
 const progress = (text: string): void => void process.stderr.write(`${text}\n`);
 const onAbort = (stop: () => Promise<void>): void => void stops.push(stop);
 
-async function keepSeries(name: string, value: unknown): Promise<string> {
-  const dir = join(ROOT, 'bench', 'results', 'series');
-  await mkdir(dir, { recursive: true });
-  const path = join(dir, `${name}.json`);
-  await writeFile(path, `${JSON.stringify(value)}\n`);
-  return path;
-}
-
 async function runOne(name: string, dir: string, switches: Switches, signal: AbortSignal): Promise<string> {
   const { shape, sync, runs, counts, minutes, share } = switches;
   const common = { dir, shape, sync, progress, onAbort };
@@ -69,7 +61,7 @@ async function runOne(name: string, dir: string, switches: Switches, signal: Abo
       const keep = async (series: unknown): Promise<void> => void (await keepSeries(file, series));
       const result = await soak({ ...common, minutes, share, signal, keep });
       const path = await keepSeries(file, result);
-      return `${formatVerdict(result.verdict)}\nseries: ${path.slice(ROOT.length)}`;
+      return `${formatVerdict(result.verdict)}\nseries: ${path}`;
     }
     default:
       throw new Error(`no benchmark "${name}"`);

@@ -42,6 +42,7 @@ export interface SleepersLook {
   /** Of whoever decides on the runs (the controller): now, and the most it ever had. */
   readonly driverRssMb: number;
   readonly driverPeakMb: number;
+  readonly driverRssMbBeside: number;
   /** 0 where drivers do the steps. */
   readonly workerRssMb: number;
   readonly serverRssMb: number;
@@ -170,6 +171,7 @@ async function look(
     startMsBeside: percentile(plainTimes, 50),
     driverRssMb: driver.rssMb,
     driverPeakMb: driver.peakRssMb,
+    driverRssMbBeside: readProcess(empty.driver.pid).rssMb,
     workerRssMb: full.worker === undefined ? 0 : readProcess(full.worker.pid).rssMb,
     serverRssMb: readProcess(full.rig.nats.pid).rssMb,
     serverRssMbBeside: readProcess(empty.rig.nats.pid).rssMb,

@@ -7,7 +7,7 @@
  *      was just read) is acknowledged (see journal/chain.ts), and the run is not doubtful. A remembered run needs the
  *      former: what others acknowledged is in the log, not in this memory.
  */
-import type { RunState } from '../model/index.ts';
+import { isEnded, type RunState } from '../model/index.ts';
 
 export interface KnownRun {
   readonly state: RunState;
@@ -35,6 +35,8 @@ export class KnownRuns {
   set(key: string, run: KnownRun): void {
     this.#highest = Math.max(this.#highest, run.settled);
     this.#runs.delete(key);
+    // An ended run hears little more; what it would take of the memory belongs to those that are open.
+    if (isEnded(run.state)) return;
     this.#runs.set(key, run);
     if (this.#runs.size <= this.#limit) return;
     const oldest = this.#runs.keys().next();

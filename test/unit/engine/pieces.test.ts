@@ -92,6 +92,16 @@ describe('KnownRuns', () => {
     expect([known.get('a')?.settled, known.get('b'), known.get('c')?.settled]).toEqual([3, undefined, 4]);
   });
 
+  it('lets go of a run that has ended, and keeps its doubts', () => {
+    const known = new KnownRuns(10);
+    known.set('a', run(1));
+    known.set('a', { state: { ...newRun('w', 'r'), status: 'completed' }, settled: 2 });
+    expect([known.get('a'), known.needsLookUp('a', 2, facts(0))]).toEqual([undefined, false]);
+    known.doubt('a', 3);
+    known.set('a', { state: { ...newRun('w', 'r'), status: 'failed' }, settled: 2 });
+    expect(known.needsLookUp('a', 2, facts(0))).toBe(true);
+  });
+
   it('doubts everything so far when it can no longer name each doubt', () => {
     const known = new KnownRuns(2);
     for (const [i, key] of ['a', 'b', 'c'].entries()) known.doubt(key, 10 + i);

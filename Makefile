@@ -3,10 +3,11 @@ NODE = node --import tsx
 VITEST = npx vitest run --project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build verify test integration simulation chaos browser demo down clean bench
+.PHONY: help setup build verify test integration simulation chaos browser demo down clean bench bench-quick bench-full bench-guard \
+	bench-readme
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # npm writes this file at the end of an install, so it is older than the lock only when an install is due.
 node_modules/.package-lock.json: package-lock.json
@@ -22,7 +23,7 @@ build: setup ## compile the package to dist/
 verify: setup ## format, lint, types, arrows, and all tests that need no server (under a minute)
 	@$(NODE) ops/verify.ts
 
-test: setup ## everything: verify, provision, integration, simulation, chaos, browser
+test: setup ## everything: verify, provision, integration, simulation, chaos, browser, guard
 	@$(NODE) ops/test.ts
 
 integration: setup ## tests against real servers
@@ -43,8 +44,20 @@ demo: setup ## the whole product on real data, from nothing to a summary
 down: setup ## stop what `make demo` started
 	@$(NODE) ops/main.ts down
 
-bench: setup ## side-by-side benchmarks
-	@$(NODE) bench/main.ts
+bench: setup ## side-by-side benchmarks with peers, written to bench/results/ (BENCH=<name> runs one)
+	@$(NODE) bench/main.ts $(BENCH)
+
+bench-quick: setup ## a tenth of the work in five minutes at most, to see that it works; writes nothing
+	@$(NODE) bench/main.ts --quick $(BENCH)
+
+bench-full: setup ## all of them, also the long ones: a million sleeping runs, 30 minutes of soak
+	@$(NODE) bench/main.ts --full $(BENCH)
+
+bench-guard: setup ## ratios that must not fall below half of the committed ones (a part of make test)
+	@$(NODE) bench/guard.ts
+
+bench-readme: setup ## write the README's tables anew from bench/results/latest.json
+	@$(NODE) bench/main.ts --readme
 
 clean: down ## stop the demo, remove what was built and everything provisioned
 	rm -rf dist .millrace coverage *.tgz

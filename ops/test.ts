@@ -1,12 +1,13 @@
 /**
- * `make test`: everything, in order, from cheap to dear: verify → provision → integration → simulation → chaos → browser.
+ * `make test`: everything, in order, from cheap to dear: verify → provision → integration → simulation → chaos → browser →
+ * guard (ratios of benchmarks that must not fall).
  *
  * A later stage runs even when an earlier one failed (one run should tell everything), except that without provisioned
  * servers the stages that need them are counted as failed at once. The last line is exactly `N passed, N failed`.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { addCounts, type Counts, lastLine, NO_COUNTS, strictCounts } from './lib/report.ts';
+import { addCounts, type Counts, lastLine, NO_COUNTS, parseLastLine, strictCounts } from './lib/report.ts';
 import { run, runProject } from './lib/run.ts';
 import { verify } from './verify.ts';
 
@@ -56,6 +57,18 @@ async function runStage(stage: Stage, provisioned: boolean): Promise<Counts> {
   return stage.maySkip === true ? counts : strictCounts(counts);
 }
 
+/** Last, when the machine is quiet: it compares ratios, not times, and a row counts as a test. */
+async function guard(provisioned: boolean): Promise<Counts> {
+  heading('guard');
+  if (!provisioned) {
+    console.log('not run: its server is missing; this counts as one failure');
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const { code, output } = await run(process.execPath, ['--import', 'tsx', 'bench/guard.ts'], false);
+  console.log(output.trimEnd());
+  return parseLastLine(output, code);
+}
+
 async function main(): Promise<void> {
   const started = Date.now();
   const table: { name: string; counts: Counts; ms: number }[] = [];
@@ -68,6 +81,8 @@ async function main(): Promise<void> {
   await timed('verify', verify);
   const provisioned = await provision();
   for (const stage of STAGES) await timed(stage.project, () => runStage(stage, provisioned));
+
+  await timed('guard', () => guard(provisioned));
 
   heading('summary');
   for (const { name, counts, ms } of table) {

@@ -46,3 +46,13 @@ export function strictCounts(counts: Counts): Counts {
 export function lastLine(counts: Counts): string {
   return `${counts.passed} passed, ${counts.failed} failed`;
 }
+
+/**
+ * What a program that ends with {@link lastLine} says of itself.
+ * @param exitCode of it: one that fails without saying so, or says nothing, is one failure
+ */
+export function parseLastLine(output: string, exitCode: number): Counts {
+  const found = /^(\d+) passed, (\d+) failed$/.exec(output.trimEnd().split('\n').at(-1) ?? '');
+  const counts = { passed: Number(found?.[1] ?? 0), failed: Number(found?.[2] ?? 0), skipped: 0 };
+  return (exitCode !== 0 || found === null) && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+}

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { addCounts, countReport, lastLine, strictCounts } from '../../../ops/lib/report.ts';
+import { addCounts, countReport, lastLine, parseLastLine, strictCounts } from '../../../ops/lib/report.ts';
 
 const file = (status: string, ...states: string[]) => ({
   status,
@@ -31,5 +31,15 @@ describe('counting a report', () => {
   test('the last line is exactly this', () => {
     const sum = addCounts({ passed: 5, failed: 1, skipped: 2 }, { passed: 7, failed: 0, skipped: 0 });
     expect(lastLine(sum)).toBe('12 passed, 1 failed');
+  });
+
+  test.each([
+    ['✓ one\n4 passed, 0 failed\n', 0, { passed: 4, failed: 0, skipped: 0 }],
+    ['✗ one\n3 passed, 1 failed\n', 1, { passed: 3, failed: 1, skipped: 0 }],
+    ['4 passed, 0 failed\n', 1, { passed: 4, failed: 1, skipped: 0 }],
+    ['it does not load\n', 1, { passed: 0, failed: 1, skipped: 0 }],
+    ['', 0, { passed: 0, failed: 1, skipped: 0 }],
+  ])('is read back from what a program printed: %j with exit code %i', (output, code, counts) => {
+    expect(parseLastLine(output, code)).toEqual(counts);
   });
 });

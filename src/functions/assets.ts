@@ -2,7 +2,7 @@
 import { type Assets, type Definition, workflowAssets } from '../engine/index.ts';
 
 /** How long the server waits for a sign of life of a run's executor before others may take it over, in ms. */
-export const LEASE_MS = 10_000;
+export const LEASE_MS = 5_000;
 const HELD = 20_000;
 const NANOS = 1_000_000;
 

@@ -1,15 +1,16 @@
-/** One delivery in the hands of this process, and the promise of its consumption that it is dealt with. */
+/**
+ * One delivery in the hands of this process, and the promise of its consumption that it is dealt with. Until that is kept the
+ * consumption tells the server that the input is being worked on (drivers/consumer.jetstream.ts, D1): it is a lease.
+ */
 import type { InputDelivery } from '../engine/index.ts';
 import type { HeldInput } from './tail.ts';
 
 export class Holding implements HeldInput {
   readonly #delivery: InputDelivery;
   readonly #done: () => void;
-  readonly since: number;
 
-  constructor(delivery: InputDelivery, since: number, done: () => void) {
+  constructor(delivery: InputDelivery, done: () => void) {
     this.#delivery = delivery;
-    this.since = since;
     this.#done = done;
   }
 
@@ -38,9 +39,5 @@ export class Holding implements HeldInput {
 
   drop(): void {
     this.#done();
-  }
-
-  working(): void {
-    this.#delivery.working();
   }
 }

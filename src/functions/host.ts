@@ -69,7 +69,7 @@ export class FunctionHost implements ExecutionOwner {
 
   /** Takes a delivery; resolves when it is acknowledged, given back or let go. Never rejects. */
   handle(delivery: InputDelivery): Promise<void> {
-    return new Promise((resolve) => this.#accept(new Holding(delivery, this.#ports.now(), resolve), delivery));
+    return new Promise((resolve) => this.#accept(new Holding(delivery, resolve), delivery));
   }
 
   #accept(input: Holding, delivery: InputDelivery): void {
@@ -314,12 +314,6 @@ export class FunctionHost implements ExecutionOwner {
   /** Someone wrote into the log of a run that may execute here. */
   wake(runId: string): void {
     void this.#live.get(runId)?.look();
-  }
-
-  /** Keeps hold of the inputs of runs that have executed for a while. */
-  beat(olderThanMs: number): void {
-    const before = this.#ports.now() - olderThanMs;
-    for (const { held } of this.#live.values()) for (const input of held) if (input.since <= before) input.working();
   }
 
   /** Takes nothing more, waits for runs to rest or end until the deadline, gives the rest back for others to take over. */

@@ -22,7 +22,7 @@ import {
 import { allWakes, inputSubject, MillraceError, wakeSubject, workflowStream } from '../kernel/index.ts';
 import { ensureAssets, openDefinitions, sealDefinition } from '../manifests/index.ts';
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts';
-import { definitionOf, functionAssets, LEASE_MS } from './assets.ts';
+import { definitionOf, functionAssets } from './assets.ts';
 import { FunctionHost, type HostPorts } from './host.ts';
 import { processPorts } from './process.node.ts';
 import type { ServedFunction, WorkflowFunction } from './types.ts';
@@ -39,7 +39,7 @@ export interface ServeOptions {
   readonly concurrency?: number;
   /** Resting runs of one function kept in memory, so that their next input needs no replay; 1,000 by default. */
   readonly keepResting?: number;
-  /** How long a process may be silent before others take its runs over, in ms; 10,000 by default. Set when the consumer is created. */
+  /** How long a process may be silent before others take its runs over, in ms; 5,000 by default. Set when the consumer is created. */
   readonly leaseMs?: number;
   /** Copies of each stream it creates; 1 by default. */
   readonly replicas?: number;
@@ -89,7 +89,6 @@ interface Lane {
   readonly host: FunctionHost;
   readonly inputs: Consumption;
   readonly wakes: Subscription;
-  readonly stopBeat: () => void;
 }
 
 class Server implements Serving {
@@ -127,20 +126,18 @@ class Server implements Serving {
 
   async #serve(fn: WorkflowFunction): Promise<void> {
     const { nc } = this.#door;
-    const { leaseMs = LEASE_MS, concurrency = 1_000, keepResting } = this.#options;
+    const { concurrency = 1_000, keepResting } = this.#options;
     const definition = await this.#register(fn.name);
     await ensureAssets(nc, functionAssets(definition, this.#options));
     const resting = keepResting === undefined ? {} : { keepResting };
     const host = new FunctionHost(fn, this.#ports(), { worker: this.name, ...resting });
-    const third = Math.floor(leaseMs / 3);
-    const beating = setInterval(() => host.beat(third / 2), third);
     const wakes = nc.subscribe(allWakes(fn.name), {
       callback: (_error, msg) => host.wake(msg.subject.split('.')[2] ?? ''),
     });
     const inputs = await this.#journal.consume(fn.name, (delivery) => host.handle(delivery), {
       maxInFlight: concurrency,
     });
-    this.#lanes.push({ host, inputs, wakes, stopBeat: () => clearInterval(beating) });
+    this.#lanes.push({ host, inputs, wakes });
   }
 
   /** Makes the function known to the rest of the system: listings, triggers, controllers that must leave it alone. */
@@ -206,10 +203,9 @@ class Server implements Serving {
   async #drain(deadlineMs: number): Promise<void> {
     await this.#timers?.stop();
     await Promise.all(
-      this.#lanes.map(async ({ host, inputs, wakes, stopBeat }) => {
+      this.#lanes.map(async ({ host, inputs, wakes }) => {
         await Promise.all([inputs.stop(), host.drain(deadlineMs)]);
         wakes.unsubscribe();
-        stopBeat();
       }),
     );
     this.#outbox.close();

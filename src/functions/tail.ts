@@ -17,14 +17,10 @@ export interface HeldInput {
   readonly seq: number;
   /** How often it was delivered, from 1. */
   readonly deliveries: number;
-  /** When this process got it, ms since the epoch. */
-  readonly since: number;
   ack(): void;
   nak(delayMs?: number): void;
   /** Lets go of it without a word: it is somebody else's, or comes again by itself. */
   drop(): void;
-  /** Says that it is being worked on. */
-  working(): void;
 }
 
 /** Transitions of one cause that are stored together, and what waits for that. */

@@ -8,7 +8,7 @@ import type { StartSystem } from '../systems/system.ts';
 import { startPostgres } from './postgres.ts';
 
 /** Connections of its pool. */
-const POOL = Number(process.env['DB_POOL'] ?? 20);
+const POOL = 32;
 const SIGNAL_WAIT_S = 600;
 
 async function run(steps: number, payload: string): Promise<number> {
@@ -57,7 +57,7 @@ export const start: StartSystem = async ({ sync, dir }) => {
   await DBOS.launch();
   return {
     name: 'dbos',
-    version: `SDK ${peerVersion('@dbos-inc/dbos-sdk')}, PostgreSQL ${postgres.version}`,
+    version: `SDK ${peerVersion('@dbos-inc/dbos-sdk')}, PostgreSQL ${postgres.version}, pool of ${POOL}`,
     durability: DURABILITY[sync],
     serverPids: [postgres.server.pid],
     run: (steps, payload) => runWorkflow(steps, payload),

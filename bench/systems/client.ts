@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { lastLines } from '../../ops/lib/exec.ts';
 import { identityOf, isSameProcess, type ProcessIdentity } from '../../ops/lib/identity.ts';
@@ -36,6 +37,7 @@ const HOST = fileURLToPath(new URL('./host.ts', import.meta.url));
 const TSX = import.meta.resolve('tsx');
 const TIMEOUT_MS = 5 * 60_000;
 const STOP_MS = 30_000;
+const EXIT_MS = 3_000;
 const KEPT_OUTPUT = 20_000;
 
 const open = new Set<Host>();
@@ -131,6 +133,8 @@ class Host {
       this.#stopping = this.#ask('stop', {}, STOP_MS)
         .then(() => undefined)
         .catch(() => undefined)
+        // It ends by itself; a profile that Node was asked for is written then.
+        .then(() => Promise.race([this.#exited, pause(EXIT_MS, undefined, { ref: false })]))
         .then(() => this.#kill());
     }
     return this.end();

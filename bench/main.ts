@@ -33,7 +33,10 @@ async function run(wanted: Wanted): Promise<number> {
     const figures = entries.length === 0 ? [] : [figuresTable(entries), `${targetsLine(entries)}.`];
     process.stdout.write(`${[machineText(machine), ...sections, ...figures].join('\n\n')}\n`);
   }
-  if (write) process.stderr.write(`written to ${results}\n`);
+  if (write) {
+    if (results === RESULTS) writeReadme(); // its tables must not tell of other figures than the file
+    process.stderr.write(`written to ${results}\n`);
+  }
   return isWhole(all) ? 0 : 1;
 }
 

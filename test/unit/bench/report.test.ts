@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { remarkOn } from '../../../bench/labels.ts';
 import {
@@ -10,6 +12,9 @@ import {
   targetsLine,
 } from '../../../bench/report.ts';
 import { type Entry, entriesOf } from '../../../bench/results.ts';
+import { RESULTS, readLatest } from '../../../bench/store.ts';
+import { judge } from '../../../bench/targets.ts';
+import { ROOT_DIR } from '../../../ops/lib/paths.ts';
 
 const OF = {
   benchmark: 'functions',
@@ -88,6 +93,24 @@ describe('the README', () => {
     expect(replaceSection(replaced, 'new')).toBe(replaced);
     expect(() => replaceSection('no markers', 'new')).toThrow('it needs one line');
     expect(() => replaceSection(`${README_END}${README_BEGIN}`, 'new')).toThrow('it needs one line');
+  });
+});
+
+describe('what is committed', () => {
+  const latest = readLatest(RESULTS);
+
+  it('is what the README shows; `make bench-readme` writes it', () => {
+    const readme = readFileSync(join(ROOT_DIR, 'README.md'), 'utf8');
+    expect(replaceSection(readme, readmeSection(latest)) === readme).toBe(true);
+    expect(replaceSection(readme, 'another table') === readme).toBe(false);
+  });
+
+  it('says of no target that it is met, or not, but by its numbers', () => {
+    for (const entry of latest) {
+      const { value, ratio } = entry;
+      if (value === null || ratio === null) expect(entry.met).not.toBe(true);
+      else expect(judge({ ...entry, value, ratio })).toEqual({ target: entry.target, met: entry.met });
+    }
   });
 });
 

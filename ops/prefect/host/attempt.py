@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
+from typing import Any, Mapping
 from uuid import NAMESPACE_URL, uuid5
 
 from nats.aio.msg import Msg
@@ -48,6 +48,7 @@ class Attempt:
         self._answered = False
         self._killed = False
         self._run_count = 0
+        self._claimed: Mapping[str, Any] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self.dispatch = dispatch
         self.log = context.log.child(
@@ -124,7 +125,8 @@ class Attempt:
         """Whether this delivery may run the flow run (A1), and the state it is in.
 
         Prefect refuses PENDING to one that is PENDING or RUNNING, but not to one that has ended: hence the look before,
-        and the child's look after (`runCount`).
+        and the child's look after (`runCount`, child.py). While Prefect is asked, the child gets ready with what the look
+        gave.
         """
         name = f"millrace:{self._context.host_id}:{self.lease.sequence}:{self._delivered}"
         transition_id = str(uuid5(NAMESPACE_URL, name))
@@ -139,10 +141,12 @@ class Attempt:
             if self.lease.lost or self._context.stopping.is_set():
                 raise Interrupted
             self._run_count = run.run_count
+            self._worker.send({"do": "prepare", "flowRun": run.body})
             made = await self._ending.ask(lambda: prefect.propose(flow_run_id, "PENDING", transition_id))
             if self.lease.lost:
                 raise Interrupted
             if made.status == "ACCEPT" and made.state is not None:
+                self._claimed = made.body
                 return True, made.state
             if made.state is None or made.state.type == "SCHEDULED":
                 # Prefect holds it back, e.g. for a concurrency limit.
@@ -154,7 +158,8 @@ class Attempt:
         worker.runs += 1
         worker.listen(self._signals.put_nowait)
         flow_run_id, deployment = self.dispatch.flow_run_id, self.dispatch.deployment
-        worker.send({"do": "run", "flowRunId": flow_run_id, "deployment": deployment, "runCount": self._run_count})
+        claim = {"runCount": self._run_count, "claimed": self._claimed}
+        worker.send({"do": "run", "flowRunId": flow_run_id, "deployment": deployment, **claim})
         poll = asyncio.create_task(self._poll())
         try:
             await self._follow()

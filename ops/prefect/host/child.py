@@ -1,21 +1,24 @@
 """A pool process: imports Prefect and the flow modules once, then runs one flow run after another.
 
 It speaks with the host over a socket pair (frames.py):
-  host → child  {"do": "run", "flowRunId", "deployment", "runCount"} | {"do": "collect", "flowRunId"}
-                | {"do": "cancel", "reason"} | {"do": "suspended"} | {"do": "stop"}
+  host → child  {"do": "prepare", "flowRun"} | {"do": "run", "flowRunId", "deployment", "runCount", "claimed"}
+                | {"do": "collect", "flowRunId"} | {"do": "cancel", "reason"} | {"do": "suspended"} | {"do": "stop"}
   child → host  {"is": "ready", "flows", "problems"} | {"is": "flow", "state", "result"?, "error"?} | {"is": "task", …}
                 | {"is": "idle", "outcome", "message", "leaving"} | {"is": "collected", "result"?, "message"?}
 
 Invariants:
   C1 the process does not outlive its host: end of the socket ends its whole process group at once;
   C2 a flow runs in the main thread, where signals arrive; the socket is read in another;
-  C3 a process that was told to cancel ends: what user code left behind is not handed to the next flow run.
+  C3 a process that was told to cancel ends: what user code left behind is not handed to the next flow run;
+  C4 user code begins only when nobody else has run the flow run since the host's look: the run count is compared after
+     the claim, by reading it, or, for one that never ran, by what Prefect makes of its first RUNNING (watch.py, W5).
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import inspect
 import logging
 import os
@@ -103,6 +106,7 @@ class Child:
         self._flows = flows
         self._deployment = deployment
         self._folder = folder
+        self._prepared: Any = None
 
     def serve(self) -> None:
         while True:
@@ -111,8 +115,32 @@ class Child:
                 return
             if command["do"] == "collect":
                 self._collect(command["flowRunId"])
+            elif command["do"] == "prepare":
+                self._prepare(command["flowRun"])
             elif not self._run(command):
                 return
+
+    def _prepare(self, body: Any) -> None:
+        """Makes the flow run of what the host read, while the host claims it."""
+        from prefect.client.schemas.objects import FlowRun
+
+        try:
+            self._prepared = FlowRun.model_validate(body)
+        except ValueError:
+            self._prepared = None  # then it is read, and Prefect's own client says what is wrong with it
+
+    def _claimed(self, command: frames.Frame) -> Any:
+        """The flow run as the host claimed it; None when it must be read: it ran before, or the claim's answer got lost."""
+        from prefect.client.schemas.objects import State
+
+        flow_run, self._prepared = self._prepared, None
+        if flow_run is None or str(flow_run.id) != command["flowRunId"] or command["claimed"] is None:
+            return None
+        if flow_run.run_count != 0 or command["runCount"] != 0:
+            return None
+        state: State[Any] = State.model_validate(command["claimed"])
+        flow_run.state, flow_run.state_type, flow_run.state_name = state, state.type, state.name
+        return flow_run
 
     def _run(self, command: frames.Frame) -> bool:
         """Runs a flow run; False when this process must not be used again."""
@@ -120,11 +148,12 @@ class Child:
 
         from . import watch
 
-        watched = watch.Watched(command["flowRunId"], self._folder, self._link.send)
+        flow_run = self._claimed(command)
+        watched = watch.Watched(command["flowRunId"], self._folder, self._link.send, first_run=flow_run is not None)
         outcome, message = "ended", None
         with watch.watching(watched):
             try:
-                self._execute(watched, command["deployment"], command["runCount"])
+                self._execute(watched, flow_run, command)
             except (Abort, Pause) as stop:
                 outcome, message = type(stop).__name__.lower(), str(stop)
             except BaseException as error:
@@ -133,15 +162,17 @@ class Child:
         self._link.send({"is": "idle", "outcome": outcome, "message": message, "leaving": not reusable})
         return reusable
 
-    def _execute(self, watched: Any, deployment: str, run_count: int) -> None:
+    def _execute(self, watched: Any, flow_run: Any, command: frames.Frame) -> None:
         from prefect.flow_engine import run_flow
         from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
 
         from . import watch
 
-        flow_run = watch.until_answered(lambda: self._client.read_flow_run(UUID(watched.flow_run_id)))
-        if flow_run.run_count != run_count:
-            raise RuntimeError("another host ran this flow run while this one claimed it")
+        deployment: str = command["deployment"]
+        if flow_run is None:
+            flow_run = watch.until_answered(lambda: self._client.read_flow_run(UUID(watched.flow_run_id)))
+            if flow_run.run_count != command["runCount"]:
+                raise RuntimeError(watch.RAN_ELSEWHERE)
         try:
             flow = self._flow_of(flow_run, deployment)
         except Exception as error:
@@ -227,6 +258,9 @@ def main() -> int:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), SyncClientContext.get_or_create() as context:
         setup_logging()
         _quiet_console()
+        # What is loaded by now stays: no collection needs to walk through it again, least of all while a flow starts.
+        gc.collect()
+        gc.freeze()
         folder = Path(os.environ["MILLRACE_HOST_RESULTS"])
         Child(link, context.client, found, folder, os.environ["MILLRACE_DEPLOYMENT"]).serve()
     finish()

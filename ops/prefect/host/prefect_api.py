@@ -36,6 +36,8 @@ class Transition:
     reason: str | None
     wait_seconds: float
     transition_id: str | None
+    body: Mapping[str, Any] | None
+    """The state as Prefect gave it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class FlowRun:
     state: State
     transition_id: str | None
     run_count: int
+    body: Mapping[str, Any]
+    """All that Prefect said of it."""
 
 
 def _transition_id(state: Mapping[str, Any] | None) -> str | None:
@@ -93,7 +97,7 @@ class PrefectApi:
         state = run["state"]
         if state is None:
             raise PrefectRefused(f"flow run {flow_run_id} has no state")
-        return FlowRun(state_of(state), _transition_id(state), int(run.get("run_count") or 0))
+        return FlowRun(state_of(state), _transition_id(state), int(run.get("run_count") or 0), run)
 
     async def propose(
         self, flow_run_id: str, type_: str, transition_id: str, message: str | None = None, *, force: bool = False
@@ -113,6 +117,7 @@ class PrefectApi:
             reason=details.get("reason"),
             wait_seconds=float(details.get("delay_seconds") or 0),
             transition_id=_transition_id(made),
+            body=made,
         )
 
     async def register(self, found: Mapping[str, Any], deployment: str) -> str:

@@ -9,7 +9,8 @@ Invariants:
   W1 a flow state is reported after Prefect's API accepted it, never before;
   W2 a state is reported once, whatever the engine repeats;
   W3 a return value that cannot be reported fails the flow run in Prefect too: both sides say the same;
-  W4 Prefect being away delays a flow run's state, it does not change it.
+  W4 Prefect being away delays a flow run's state, it does not change it;
+  W5 a flow run that never ran and whose first RUNNING Prefect calls another name was run elsewhere: its flow does not begin.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, Callable, Iterator
 from uuid import uuid4
 
 import httpx
+import prefect.client.orchestration as orchestration
 import prefect.flow_engine as flow_engine
 import prefect.task_engine as task_engine
 from prefect.exceptions import PrefectHTTPStatusError
@@ -34,6 +36,8 @@ from .frames import Frame
 from .protocol import LONGEST_MESSAGE
 
 Send = Callable[[Frame], None]
+_NAMES_OF_RERUNS = frozenset({"Rerunning", "Retrying"})
+RAN_ELSEWHERE = "another host ran this flow run while this one claimed it"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 
 
@@ -54,14 +58,29 @@ def name_in_prefect(flow_run: Any, before: Any, accepted: Any) -> str:
 class Watched:
     """The flow run that runs in this process."""
 
-    def __init__(self, flow_run_id: str, folder: Path, send: Send) -> None:
+    def __init__(self, flow_run_id: str, folder: Path, send: Send, *, first_run: bool = False) -> None:
         self.flow_run_id = flow_run_id
         self.cancel_reason: str | None = None
+        self.update: Callable[[], Any] | None = None
+        """What the engine wants to tell Prefect of the flow run before its first state; done right after that state."""
+        self.proposed = False
+        self._first_run = first_run
         self._folder = folder
         self._send = send
         self._seen: set[str] = set()
         self._data: bytes = b"null"
         self._invalid: results.InvalidOutput | None = None
+
+    def take_update(self) -> Callable[[], Any] | None:
+        """What was put off until Prefect has accepted a state, once."""
+        self.proposed = True
+        update, self.update = self.update, None
+        return update
+
+    def wants_look(self) -> bool:
+        """True once, for the first proposal of a flow run that never ran."""
+        first, self._first_run = self._first_run, False
+        return first
 
     def check_output(self, state: Any) -> None:
         """Stores the return value that comes with COMPLETED. Raises InvalidOutput."""
@@ -181,6 +200,8 @@ def _wrap_flow(original: Callable[..., Any]) -> Callable[..., Any]:
             before = self.flow_run.state
             accepted = until_answered(lambda: original(self, step, force=forced))
             watched.flow(accepted, name_in_prefect(self.flow_run, before, accepted))
+            if (update := watched.take_update()) is not None:
+                until_answered(update)
         return accepted
 
     return set_state
@@ -198,6 +219,8 @@ def _wrap_flow_async(original: Callable[..., Any]) -> Callable[..., Any]:
             before = self.flow_run.state
             accepted = await until_answered_async(lambda: original(self, step, force=forced))
             watched.flow(accepted, name_in_prefect(self.flow_run, before, accepted))
+            if (update := watched.take_update()) is not None:
+                await until_answered_async(update)
         return accepted
 
     return set_state
@@ -229,11 +252,84 @@ def _wrap_task_async(original: Callable[..., Any]) -> Callable[..., Any]:
     return set_state
 
 
+def _put_off(client: Any, flow_run_id: Any, update: Callable[[], Any]) -> bool:
+    """Whether an update of the flow run is done later: before its first state it would only delay that one.
+
+    What it tells, the flow's version and how often it may be retried, counts when the flow run ends.
+    """
+    watched = _watched
+    if watched is None or watched.proposed or str(flow_run_id) != watched.flow_run_id:
+        return False
+    watched.update = update
+    return True
+
+
+def _wrap_update(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def update_flow_run(self: Any, flow_run_id: Any, *args: Any, **kwargs: Any) -> Any:
+        update = functools.partial(original, self, flow_run_id, *args, **kwargs)
+        return None if _put_off(self, flow_run_id, update) else update()
+
+    return update_flow_run
+
+
+def _wrap_update_async(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def update_flow_run(self: Any, flow_run_id: Any, *args: Any, **kwargs: Any) -> Any:
+        update = functools.partial(original, self, flow_run_id, *args, **kwargs)
+        return None if _put_off(self, flow_run_id, update) else await update()
+
+    return update_flow_run
+
+
+def _looked_at(flow_run_id: Any) -> bool:
+    watched = _watched
+    return watched is not None and str(flow_run_id) == watched.flow_run_id and watched.wants_look()
+
+
+def refuse_rerun(answer: Any) -> None:
+    """Raises RuntimeError when Prefect says of a first RUNNING that the flow run had run before (W5)."""
+    state = answer.state
+    if answer.status.value == "ACCEPT" and state is not None and state.is_running() and state.name in _NAMES_OF_RERUNS:
+        raise RuntimeError(RAN_ELSEWHERE)
+
+
+def _wrap_propose(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def set_flow_run_state(self: Any, flow_run_id: Any, *args: Any, **kwargs: Any) -> Any:
+        # Asked before the call: should its answer get lost, the next one is about our own RUNNING.
+        look = _looked_at(flow_run_id)
+        answer = original(self, flow_run_id, *args, **kwargs)
+        if look:
+            refuse_rerun(answer)
+        return answer
+
+    return set_flow_run_state
+
+
+def _wrap_propose_async(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def set_flow_run_state(self: Any, flow_run_id: Any, *args: Any, **kwargs: Any) -> Any:
+        look = _looked_at(flow_run_id)
+        answer = await original(self, flow_run_id, *args, **kwargs)
+        if look:
+            refuse_rerun(answer)
+        return answer
+
+    return set_flow_run_state
+
+
 _ENGINES = (
     (flow_engine, "FlowRunEngine", False, _wrap_flow),
     (flow_engine, "AsyncFlowRunEngine", True, _wrap_flow_async),
     (task_engine, "SyncTaskRunEngine", False, _wrap_task),
     (task_engine, "AsyncTaskRunEngine", True, _wrap_task_async),
+)
+
+
+_CLIENTS = (
+    ("SyncPrefectClient", False, _wrap_update, _wrap_propose),
+    ("PrefectClient", True, _wrap_update_async, _wrap_propose_async),
 )
 
 
@@ -249,18 +345,32 @@ def install() -> None:
     Raises:
         RuntimeError: when this Prefect's engines are not shaped as those of 3.8.8.
     """
-    import prefect
-
     for module, name, is_async, _ in _ENGINES:
-        method = getattr(getattr(module, name, None), "set_state", None)
-        shaped = method is not None and list(inspect.signature(method).parameters) == ["self", "state", "force"]
-        if not shaped or inspect.iscoroutinefunction(method) is not is_async:
-            raise RuntimeError(
-                f"Prefect {prefect.__version__} has no {name}.set_state(state, force) to watch: use the version that "
-                "ops/prefect/requirements.lock names"
-            )
+        _check(getattr(module, name, None), "set_state", ["self", "state", "force"], is_async)
+    for name, is_async, _, _ in _CLIENTS:
+        client = getattr(orchestration, name, None)
+        _check(client, "update_flow_run", ["self", "flow_run_id"], is_async)
+        _check(client, "set_flow_run_state", ["self", "flow_run_id", "state", "force"], is_async)
     for module, name, _, wrap in _ENGINES:
         engine = getattr(module, name)
         engine.set_state = wrap(engine.set_state)
+    for name, _, update, propose in _CLIENTS:
+        client = getattr(orchestration, name)
+        client.update_flow_run = update(client.update_flow_run)
+        client.set_flow_run_state = propose(client.set_flow_run_state)
     if hasattr(flow_engine, "observe_flow_run_suspension"):
         flow_engine.observe_flow_run_suspension = _no_observer
+
+
+def _check(owner: Any, name: str, parameters: list[str], is_async: bool) -> None:
+    """Raises RuntimeError unless the method begins with these parameters and is (not) a coroutine function."""
+    import prefect
+
+    method = getattr(owner, name, None)
+    shaped = method is not None and list(inspect.signature(method).parameters)[: len(parameters)] == parameters
+    if not shaped or inspect.iscoroutinefunction(method) is not is_async:
+        where = getattr(owner, "__name__", "engine or client")
+        raise RuntimeError(
+            f"Prefect {prefect.__version__} has no {where}.{name}({', '.join(parameters[1:])}) to watch: use the version "
+            "that ops/prefect/requirements.lock names"
+        )

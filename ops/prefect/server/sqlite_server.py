@@ -7,10 +7,11 @@ else has written in between, SQLite refuses at once ("database is locked", whate
 
 from __future__ import annotations
 
+import gc
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from prefect.server.api.server import create_app
+from prefect.server.api.server import create_app as create_prefect_app
 from prefect.server.database.configurations import AioSqliteConfiguration
 
 _begin = AioSqliteConfiguration.begin_transaction
@@ -23,5 +24,14 @@ def _begin_immediate(
 
 
 AioSqliteConfiguration.begin_transaction = _begin_immediate  # type: ignore[method-assign]
+
+
+def create_app() -> Any:
+    """Prefect's application, loaded once and for all: no garbage collection has to walk through its modules again."""
+    app = create_prefect_app()
+    gc.collect()
+    gc.freeze()
+    return app
+
 
 __all__ = ["create_app"]

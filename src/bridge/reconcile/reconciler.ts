@@ -102,10 +102,12 @@ export class Reconciler {
       const live: Live = created ?? (await this.#live(look));
       created = undefined;
       const plan = await this.#plan(look, live);
-      for (const action of plan.actions) {
-        this.#options.telemetry.metrics.count('millrace_reconcile_actions_total', { action: action.kind });
-        done.push(action.kind);
-        const seen = await this.#execute(look, live, action);
+      for (const { kind } of plan.actions) {
+        this.#options.telemetry.metrics.count('millrace_reconcile_actions_total', { action: kind });
+        done.push(kind);
+      }
+      // All at once: no receiver relies on the order of one plan's actions.
+      for (const seen of await allOf(plan.actions.map((action) => this.#execute(look, live, action)))) {
         if (seen === 'reported') return DONE;
         created = seen ?? created;
       }
@@ -272,6 +274,15 @@ export class Reconciler {
       error,
     });
   }
+}
+
+/** Waits for all of them before the first failure is told, so that nothing is still being done when a key is given back. */
+async function allOf<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(work);
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
 }
 
 function lookAt(key: ReconcileKey, state: RunState, definition: Definition, attempt: Attempt): Look | undefined {

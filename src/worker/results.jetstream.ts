@@ -1,7 +1,7 @@
 /** Stores the attempts' reports on their runs' `in` subjects, and messages that are no task as dead letters. */
-import { assertPayload, type NatsDoor, openPublisher } from '../drivers/index.ts';
+import { assertPayload, type NatsDoor, openCommitter } from '../drivers/index.ts';
 import type { InputBody, TaskMessage } from '../engine/index.ts';
-import { deadSubject, HEADERS, inputSubject, MillraceError, STREAMS } from '../kernel/index.ts';
+import { deadSubject, HEADERS, inputSubject, MillraceError, STREAMS, workflowStream } from '../kernel/index.ts';
 import { headersOfContext, type TraceHeaders } from '../telemetry/index.ts';
 import type { ResultSink, TaskDelivery, Timers } from './types.ts';
 
@@ -16,9 +16,10 @@ export function createResultSink(
   timers: Timers,
   isStopped: () => boolean,
 ): ResultSink & { close(): void } {
-  const publisher = openPublisher(door.nc);
+  const committer = openCommitter(door);
   const encoder = new TextEncoder();
   const publish = async (
+    stream: string,
     subject: string,
     data: Uint8Array,
     headers: Readonly<Record<string, string>>,
@@ -27,7 +28,7 @@ export function createResultSink(
     const until = timers.now() + TRY_FOR_MS;
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(LONGEST_WAIT_MS, wait * 2)) {
       assertPayload(door.nc, data, what);
-      const outcome = await publisher.publish(subject, data, headers);
+      const outcome = await committer.publish(stream, subject, data, headers);
       if (outcome.kind === 'stored') return;
       if (isStopped() || timers.now() + wait > until) {
         throw new MillraceError('MR_NATS', `${what} could not be stored: ${outcome.reason}`);
@@ -42,7 +43,7 @@ export function createResultSink(
       const data = encoder.encode(JSON.stringify(body));
       const what = body.kind === 'task.succeeded' ? 'the result' : 'the report';
       const headers = { ...contextHeaders(trace), [HEADERS.msgId]: msgId };
-      return publish(inputSubject(task.workflow, task.runId), data, headers, what);
+      return publish(workflowStream(task.workflow), inputSubject(task.workflow, task.runId), data, headers, what);
     },
     dead(delivery: TaskDelivery, code: string, reason: string) {
       const kept = Object.entries(delivery.headers).filter(([name]) => !name.startsWith('Nats-'));
@@ -57,9 +58,9 @@ export function createResultSink(
       };
       // The message names no workflow that could be trusted; the queue's subject is all that is known of it.
       const subject = deadSubject('task', 'unknown', `${STREAMS.tasks}-${delivery.seq}`);
-      return publish(subject, delivery.data, headers, 'a dead letter');
+      return publish(STREAMS.dead, subject, delivery.data, headers, 'a dead letter');
     },
-    close: () => publisher.close(),
+    close: () => committer.close(),
   };
 }
 

@@ -17,6 +17,7 @@ import { forwardTimers } from '../../src/engine/timers/timers.jetstream.ts';
 import { runIdOf, STREAMS, spanIdOf, traceIdOfRun, triggerConsumer } from '../../src/kernel/index.ts';
 import type { DefinitionStore } from '../../src/manifests/index.ts';
 import { noTelemetry } from '../../src/telemetry/index.ts';
+import { answering } from '../kit/delivery.ts';
 import {
   define,
   type NatsKit,
@@ -256,7 +257,7 @@ describe('crashes', () => {
     const ports = { journal, outbox: crashing, definitions, clock: systemClock, telemetry: seen.telemetry };
     const machine = new Controller(ports);
     const consumption = await journal.consume(workflow, (delivery) =>
-      machine.handle({ ...delivery, nak: () => delivery.nak() }),
+      machine.handle(answering(delivery, { nak: () => delivery.nak() })),
     );
     return { seen, failed, stop: () => consumption.stop() };
   }

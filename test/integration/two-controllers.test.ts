@@ -23,6 +23,7 @@ import {
 import { CONTROLLER_CONSUMER, STREAMS, workflowStream } from '../../src/kernel/index.ts';
 import type { DefinitionStore } from '../../src/manifests/index.ts';
 import { noTelemetry } from '../../src/telemetry/index.ts';
+import { answering } from '../kit/delivery.ts';
 import { define, type NatsKit, recorder, tinyWorker, waitFor, withNats, workerStep } from '../kit/index.ts';
 
 const RUNS = 200;
@@ -85,7 +86,7 @@ async function forgetful(definitions: DefinitionStore, workflow: string, random:
   const controller = new Controller({ journal: mine, outbox, definitions, clock, telemetry: seen.telemetry });
   const consumption = await mine.consume(workflow, (delivery: InputDelivery) => {
     const lost = random() < 0.2;
-    return controller.handle({ ...delivery, ack: () => (lost ? delivery.nak(5) : delivery.ack()) });
+    return controller.handle(answering(delivery, { ack: () => (lost ? delivery.nak(5) : delivery.ack()) }));
   });
   return { door: own, seen, stop: () => consumption.stop() };
 }

@@ -7,9 +7,11 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from 'nats';
 import {
   assertPayload,
+  type Committer,
   expectStored,
   maxPayload,
   type NatsDoor,
+  openCommitter,
   openPublisher,
   type Publisher,
 } from '../../drivers/index.ts';
@@ -55,21 +57,27 @@ class JetStreamOutbox implements Outbox {
   readonly #nc: NatsConnection;
   readonly #jsm: JetStreamManager;
   readonly #publisher: Publisher;
+  /** For tasks and events: with many waiting they share fsyncs. */
+  readonly #committer: Committer;
 
   constructor(options: JetStreamOutboxOptions) {
     this.#options = options;
     this.#nc = options.door.nc;
     this.#jsm = options.door.jsm;
     this.#publisher = openPublisher(options.door.nc);
+    this.#committer = openCommitter(options.door);
   }
 
   close(): void {
     this.#publisher.close();
+    this.#committer.close();
   }
 
   async send(batch: CommandBatch): Promise<void> {
     // All at once: no receiver relies on the order of different commands of one entry. All have ended before an error is
     // reported, so that nothing is still being sent when the input is given back.
+    const [only] = batch.commands;
+    if (only !== undefined && batch.commands.length === 1) return this.#one(batch, only);
     const results = await Promise.allSettled(batch.commands.map((placed) => this.#one(batch, placed)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
@@ -97,10 +105,17 @@ class JetStreamOutbox implements Outbox {
     }
   }
 
-  async #store(subject: string, body: object, headers: Record<string, string>, what: string): Promise<void> {
+  /** Stores a task or an event. */
+  async #commit(
+    stream: string,
+    subject: string,
+    body: object,
+    headers: Record<string, string>,
+    what: string,
+  ): Promise<void> {
     const data = encoder.encode(JSON.stringify(body));
     assertPayload(this.#nc, data, what);
-    expectStored(await this.#publisher.publish(subject, data, headers), subject);
+    expectStored(await this.#committer.publish(stream, subject, data, headers), subject);
   }
 
   async #task({ run, state }: CommandBatch, command: Of<'task'>): Promise<void> {
@@ -120,7 +135,7 @@ class JetStreamOutbox implements Outbox {
       ...contextHeaders(state.trace, run.runId, step, attempt),
     };
     try {
-      await this.#store(taskSubject(queue, handler), body, headers, `the input of step "${step}"`);
+      await this.#commit(STREAMS.tasks, taskSubject(queue, handler), body, headers, `the input of step "${step}"`);
     } catch (error) {
       if (!isMillraceError(error, 'MR_PAYLOAD_TOO_LARGE')) throw error;
       await this.#failTask(run, step, attempt, error);
@@ -156,7 +171,9 @@ class JetStreamOutbox implements Outbox {
       'Nats-Schedule': `@at ${new Date(at).toISOString()}`,
       'Nats-Schedule-Target': timerFiredSubject(run.workflow, run.runId),
     };
-    await this.#store(timerSubject(run.workflow, run.runId, timer), { v: 1, timer }, headers, `timer ${timer}`);
+    const subject = timerSubject(run.workflow, run.runId, timer);
+    const data = encoder.encode(JSON.stringify({ v: 1, timer }));
+    expectStored(await this.#publisher.publish(subject, data, headers), subject);
   }
 
   async #cancelTimer({ run }: CommandBatch, { timer }: Of<'timer.cancel'>): Promise<void> {
@@ -176,7 +193,7 @@ class JetStreamOutbox implements Outbox {
     this.#nc.publish(cancelSubject(run.workflow, run.runId), JSON.stringify(body));
   }
 
-  async #event({ run, entry }: CommandBatch, command: Of<'event'>, index: number): Promise<void> {
+  #event({ run, entry }: CommandBatch, command: Of<'event'>, index: number): Promise<void> {
     const { step, event, data } = command;
     const { workflow, runId } = run;
     const subject =
@@ -184,7 +201,7 @@ class JetStreamOutbox implements Outbox {
     const extra = data !== null && typeof data === 'object' && !Array.isArray(data) ? data : {};
     const body = { ...extra, v: 1, ...run, ...(step === undefined ? {} : { step }), at: entry.at };
     const headers = { [HEADERS.msgId]: `evt:${workflow}:${runId}:${entry.seq}:${index}` };
-    await this.#store(subject, body, headers, `event ${event}`);
+    return this.#commit(STREAMS.events, subject, body, headers, `event ${event}`);
   }
 
   async #dead({ run, state }: CommandBatch, { error, source }: Of<'dead'>): Promise<void> {

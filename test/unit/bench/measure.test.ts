@@ -6,6 +6,7 @@ import {
   fanOut,
   latencies,
   openLoop,
+  payloadOf,
   saturated,
   signal,
   sleep as sleepers,
@@ -63,8 +64,16 @@ describe('saturated', () => {
     expect(runs).toBeLessThanOrEqual(505);
   });
 
+  test('goes on until as many have ended as are under way: the first of a wave alone say nothing', async () => {
+    let runs = 0;
+    // Of five the first takes 1.2 s, the next 2.4 s and so on: a window of 1 s after 1 s of warm-up sees one end.
+    const system = systemOf({ run: (steps) => elapse(1_200 * Math.min(5, ++runs)).then(() => steps) });
+    const result = await through(saturated(system, { steps: 3, atOnce: 5, seconds: 1, warmSeconds: 1 }));
+    expect({ runs: result.runs, perSecond: result.perSecond }).toEqual({ runs: 5, perSecond: 1 });
+  });
+
   test('nothing measured is said, not given as a number', async () => {
-    const system = systemOf({ run: (steps) => elapse(5_000).then(() => steps) });
+    const system = systemOf({ run: (steps) => elapse(20_000).then(() => steps) });
     await expect(through(saturated(system, { steps: 1, atOnce: 1, seconds: 1 }))).rejects.toThrow(
       'nothing was measured',
     );
@@ -93,6 +102,7 @@ describe('alone', () => {
     await through(alone(systemOf({ run }), { steps: 1, count: 2, payloadBytes: 4_096 }));
     await through(alone(systemOf({ run }), { steps: 1, count: 2 }));
     expect([...sizes]).toEqual([4_096, 128]);
+    expect(new Set(payloadOf({ steps: 1, payloadBytes: 4_096 })).size).toBe(64);
   });
 });
 

@@ -15,7 +15,7 @@ import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { endingOfState } from './ending.ts';
 import { Execution, type ExecutionOwner, type ExecutionPorts, type Loss } from './execution.ts';
 import { Holding } from './holding.ts';
-import { isRecorded, noRecall, type Recall, recall } from './recall.ts';
+import { claimBy, isRecorded, noRecall, type Recall, recall } from './recall.ts';
 import type { HeldInput } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
 
@@ -117,8 +117,12 @@ export class FunctionHost implements ExecutionOwner {
     this.#load(key, input, async () => {
       const entries = await this.#ports.journal.entries(live.run);
       if (live.isOver) return input.nak();
-      if (isRecorded(entries, input.seq)) return input.ack();
-      this.#give(live, key, input, body);
+      if (!isRecorded(entries, input.seq)) return this.#give(live, key, input, body);
+      const claim = claimBy(entries, input.seq);
+      if (claim === undefined || input.seq === live.lease) return input.ack();
+      // Ours is what is left of an earlier execution; whoever held this lease is gone.
+      live.abandon({ by: claim });
+      input.nak();
     });
   }
 

@@ -1,5 +1,5 @@
 /** What a run's journal says to the function that is executed again. Pure. */
-import { evolveEntry, newRun, type RunState, type StoredEntry } from '../engine/index.ts';
+import { evolveEntry, newRun, type RunState, type StoredEntry, type Transition } from '../engine/index.ts';
 
 export interface Recall {
   readonly state: RunState;
@@ -36,4 +36,13 @@ export function recall(workflow: string, runId: string, entries: readonly Stored
 /** Whether the input's transitions are in the log. A start has no mark of its own: a run that is not new was started. */
 export function isRecorded(entries: readonly StoredEntry[], seq: number): boolean {
   return entries.some(({ cause }) => cause === seq);
+}
+
+/** The entry that made the input the lease of a run that executes; undefined when it is none, or not any more. */
+export function claimBy(entries: readonly StoredEntry[], seq: number): StoredEntry | undefined {
+  const claims = (t: Transition): boolean => t.type === 'RunStarted' || t.type === 'RunClaimed';
+  const last = entries.findLast(({ transitions }) => transitions.some(claims));
+  if (last?.cause !== seq) return undefined;
+  const { state } = recall('', '', entries);
+  return state.status === 'running' && state.suspended !== true ? last : undefined;
 }

@@ -1,0 +1,174 @@
+/** Durable functions made by chance: programs of the context's operations, and the one function that interprets them. */
+import type { Context, StepAttempt } from '../../src/functions/index.ts';
+import { isObject, type Json } from '../../src/kernel/index.ts';
+import type { Chance } from './chance.ts';
+
+export interface StepOp {
+  readonly op: 'step';
+  readonly name: string;
+  readonly sync: boolean;
+  /** Attempts that fail before one succeeds. */
+  readonly fails: number;
+  /** Fails for good. */
+  readonly fatal: boolean;
+  /** The code goes on when it has failed for good. */
+  readonly caught: boolean;
+}
+interface SignalOp {
+  readonly op: 'signal';
+  readonly name: string;
+  readonly timeoutMs: number | undefined;
+}
+interface SleepOp {
+  readonly op: 'sleep';
+  readonly ms: number;
+}
+type Wait = SignalOp | SleepOp;
+
+export type Op =
+  | StepOp
+  | Wait
+  | { readonly op: 'draw' }
+  /** Plain code that awaits nothing of the context. */
+  | { readonly op: 'compute'; readonly turns: number }
+  | { readonly op: 'parallel'; readonly branches: readonly (readonly Op[])[] }
+  | { readonly op: 'race'; readonly between: readonly [StepOp | SignalOp, SleepOp] };
+
+const SHORT = [0, 10, 1_500];
+const LONG = [2_500, 30_000, 90_000, 400_000];
+
+function anyStep(chance: Chance): StepOp {
+  const fatal = chance.happens(0.1);
+  return {
+    op: 'step',
+    name: chance.pick(['a', 'b', 'c']),
+    sync: chance.happens(0.4),
+    fails: chance.happens(0.25) ? 1 + chance.below(2) : 0,
+    fatal,
+    caught: chance.happens(0.7),
+  };
+}
+
+const anySleep = (chance: Chance): SleepOp => ({
+  op: 'sleep',
+  ms: chance.pick(chance.happens(0.4) ? SHORT : LONG),
+});
+
+const anySignal = (chance: Chance): SignalOp => ({
+  op: 'signal',
+  name: chance.pick(['go', 'ok']),
+  timeoutMs: chance.happens(0.4) ? chance.pick([1_000, 20_000, 100_000]) : undefined,
+});
+
+function anyOp(chance: Chance, depth: number): Op {
+  const kind = chance.weighted([
+    { weight: 5, kind: 'step' },
+    { weight: 2, kind: 'sleep' },
+    { weight: 2, kind: 'signal' },
+    { weight: 1, kind: 'draw' },
+    { weight: 1, kind: 'compute' },
+    { weight: depth > 0 ? 2 : 0, kind: 'parallel' },
+    { weight: 2, kind: 'race' },
+  ] as const).kind;
+  switch (kind) {
+    case 'step':
+      return anyStep(chance);
+    case 'sleep':
+      return anySleep(chance);
+    case 'signal':
+      return anySignal(chance);
+    case 'draw':
+      return { op: 'draw' };
+    case 'compute':
+      return { op: 'compute', turns: 1 + chance.below(5) };
+    case 'parallel':
+      return {
+        op: 'parallel',
+        branches: Array.from({ length: 2 + chance.below(2) }, () => anyOps(chance, depth - 1, 3)),
+      };
+    case 'race':
+      return { op: 'race', between: [chance.happens(0.5) ? anyStep(chance) : anySignal(chance), anySleep(chance)] };
+  }
+}
+
+function anyOps(chance: Chance, depth: number, most: number): readonly Op[] {
+  return Array.from({ length: 1 + chance.below(most) }, () => anyOp(chance, depth));
+}
+
+export const anyProgram = (chance: Chance): readonly Op[] => anyOps(chance, 2, 6);
+
+/** What an attempt of a step does. `seen`: everything that the code had seen when it asked for the step. */
+export type Attempting = (op: StepOp, attempt: StepAttempt, seen: readonly string[]) => Json | Promise<Json>;
+
+class Interpreter {
+  readonly #ctx: Context;
+  readonly #attempt: Attempting;
+  /** What the results that came back are known by in the log. */
+  readonly #seen: string[] = [];
+
+  constructor(ctx: Context, attempt: Attempting) {
+    this.#ctx = ctx;
+    this.#attempt = attempt;
+  }
+
+  async all(ops: readonly Op[]): Promise<Json[]> {
+    const trace: Json[] = [];
+    for (const op of ops) trace.push(await this.#one(op), this.#ctx.now());
+    return trace;
+  }
+
+  async #one(op: Op): Promise<Json> {
+    switch (op.op) {
+      case 'step':
+        return this.#step(op);
+      case 'sleep':
+        await this.#ctx.sleep(op.ms);
+        return 'slept';
+      case 'signal':
+        return this.#signal(op);
+      case 'draw':
+        return [this.#ctx.random(), this.#ctx.uuid()];
+      case 'compute':
+        for (let turn = 0; turn < op.turns; turn++) await null;
+        return 'computed';
+      case 'parallel':
+        return Promise.all(op.branches.map((branch) => this.all(branch)));
+      case 'race': {
+        const [left, right] = op.between;
+        return Promise.race([this.#one(left), this.#one(right)]);
+      }
+    }
+  }
+
+  async #step(op: StepOp): Promise<Json> {
+    const seen = [...this.#seen];
+    try {
+      const value = await this.#ctx.step(op.name, (attempt) => this.#attempt(op, attempt, seen), {
+        retry: { initialMs: 700, maxAttempts: 4 },
+      });
+      this.#seen.push(JSON.stringify(value));
+      // Code may do with a result what it likes: the journal must not notice.
+      if (isObject(value)) Object.assign(value, { changed: true });
+      return value;
+    } catch (error) {
+      this.#seen.push(String(error instanceof Error ? error.message : error));
+      if (!op.caught) throw error;
+      return `caught ${String(error)}`;
+    }
+  }
+
+  async #signal(op: SignalOp): Promise<Json> {
+    try {
+      const value = await this.#ctx.signal(op.name, op.timeoutMs === undefined ? {} : { timeoutMs: op.timeoutMs });
+      this.#seen.push(JSON.stringify(value));
+      return value;
+    } catch (error) {
+      return `caught ${String(error)}`;
+    }
+  }
+}
+
+/** Interprets the program; gives everything it has seen, in the order of the program. */
+export function interpret(ctx: Context, ops: readonly Op[], attempt: Attempting): Promise<Json> {
+  return new Interpreter(ctx, attempt).all(ops);
+}

@@ -1,0 +1,82 @@
+/**
+ * Durable functions under seeded faults: the same host and executions as in production, on memory ports. Proves F1 to F10.
+ *
+ *   SEED=<n> npx vitest run --project simulation test/simulation/functions.test.ts     one world, again, the same
+ *   SEEDS=<n> …                                                                        as many worlds, from 1
+ */
+import { afterAll, describe, expect, test } from 'vitest';
+import { checkFunctions } from './functions-check.ts';
+import type { Op } from './functions-program.ts';
+import { simulateFunctions } from './functions-simulate.ts';
+
+const ONLY = process.env['SEED'];
+const COUNT = Number(process.env['SEEDS'] ?? 500);
+const PER_TEST = 50;
+/** What a fresh seed adds: other worlds than yesterday. It is printed, and any of its worlds can be had again. */
+const FRESH = 1_000_000 + Math.floor(Math.random() * 1_000_000_000);
+
+async function world(seed: number): Promise<number> {
+  const again = `seed ${seed}; run it again: SEED=${seed} npx vitest run --project simulation test/simulation/functions.test.ts`;
+  const made = await simulateFunctions({ seed }).catch((error: unknown) => {
+    throw new Error(`${again}: ${String(error)}`, { cause: error });
+  });
+  expect(await checkFunctions(made), again).toEqual([]);
+  return made.crashes;
+}
+
+if (ONLY !== undefined) {
+  test(`seed ${ONLY}`, async () => {
+    await world(Number(ONLY));
+  });
+} else {
+  describe('worlds of durable functions', () => {
+    let crashes = 0;
+    const firsts = Array.from({ length: Math.ceil(COUNT / PER_TEST) }, (_, i) => 1 + i * PER_TEST);
+    test.each(firsts)('seeds from %i', async (first) => {
+      for (let seed = first; seed < Math.min(first + PER_TEST, COUNT + 1); seed++) crashes += await world(seed);
+    });
+    test(`fresh seeds from ${FRESH}`, async () => {
+      for (let seed = FRESH; seed < FRESH + PER_TEST; seed++) crashes += await world(seed);
+    });
+    afterAll(() => {
+      console.log(`simulated ${COUNT + PER_TEST} worlds, ${crashes} hosts died; fresh seeds from ${FRESH}`);
+      expect(crashes).toBeGreaterThan(COUNT);
+    });
+  });
+
+  const step: Op = { op: 'step', name: 'a', sync: false, fails: 0, fatal: false, caught: false };
+  const program: readonly Op[] = [
+    { ...step, fails: 1 },
+    { op: 'parallel', branches: [[{ ...step, sync: true }], [{ op: 'compute', turns: 2 }, step]] },
+    { op: 'sleep', ms: 90_000 },
+    { op: 'signal', name: 'go', timeoutMs: 100_000 },
+    { op: 'race', between: [step, { op: 'sleep', ms: 1_500 }] },
+    { op: 'draw' },
+  ];
+
+  describe('a host that dies at each of its calls', () => {
+    test.each([
+      ['before', 1],
+      ['after', 1],
+      ['before', 3],
+      ['after', 3],
+    ] as const)('%s it, with %i hosts', async (when, hosts) => {
+      for (const seed of [1, 2, 3]) {
+        for (let call = 1; ; call++) {
+          const made = await simulateFunctions({ seed, storm: 0, hosts, program, killAt: { call, when } });
+          expect(await checkFunctions(made), `seed ${seed}, death ${when} call ${call}`).toEqual([]);
+          if (made.crashes === 0) {
+            expect(call).toBeGreaterThan(10);
+            break;
+          }
+        }
+      }
+    });
+  });
+
+  test('the same seed is the same world', async () => {
+    const [a, b] = [await simulateFunctions({ seed: 42 }), await simulateFunctions({ seed: 42 })];
+    expect(a.runIds.map((id) => a.log(id))).toEqual(b.runIds.map((id) => b.log(id)));
+    expect([a.now, a.crashes, a.gate.opened]).toEqual([b.now, b.crashes, b.gate.opened]);
+  });
+}

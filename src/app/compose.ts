@@ -43,6 +43,7 @@ export async function composeController(parts: ControllerParts): Promise<HttpSer
     name: 'millrace-controller',
     token: settings.natsToken,
     credsFile: settings.natsCreds,
+    groupCommit: settings.groupCommit,
     waitOnFirstConnect: parts.wait,
   });
   onClose('NATS', () => door.close());

@@ -44,6 +44,8 @@ const logLevel = text
   .transform((value) => value ?? 'info')
   .refine((value) => LEVELS.includes(value), { message: `expected one of ${LEVELS.join(', ')}` });
 
+const GROUP_COMMIT = ['auto', 'always', 'never'];
+
 const environment = z.object({
   MILLRACE_NATS_URL: natsUrl,
   MILLRACE_NATS_TOKEN: text,
@@ -60,6 +62,9 @@ const environment = z.object({
   MILLRACE_POOL: text
     .transform((value) => value ?? 'default')
     .refine(isToken, { message: 'expected letters, digits, "-" and "_"' }),
+  MILLRACE_GROUP_COMMIT: text
+    .transform((value) => value ?? 'auto')
+    .refine((value) => GROUP_COMMIT.includes(value), { message: `expected one of ${GROUP_COMMIT.join(', ')}` }),
 });
 
 /** Without what is undefined, as exact optional properties want it. */
@@ -95,6 +100,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): S
     httpPort: e.MILLRACE_HTTP_PORT,
     logLevel: e.MILLRACE_LOG_LEVEL,
     pool: e.MILLRACE_POOL,
+    groupCommit: e.MILLRACE_GROUP_COMMIT,
     ...defined({
       natsToken: e.MILLRACE_NATS_TOKEN,
       natsCreds: e.MILLRACE_NATS_CREDS,

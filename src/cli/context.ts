@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import type { PrefectApi } from '../bridge/index.ts';
-import type { NatsDoor } from '../drivers/index.ts';
+import type { GroupCommit, NatsDoor } from '../drivers/index.ts';
 import type { DeadLetters, Journal } from '../engine/index.ts';
 import type { DefinitionStore } from '../manifests/index.ts';
 import type { RunReader } from '../replay/index.ts';
@@ -31,6 +31,8 @@ export interface Settings {
   readonly httpPort: number;
   readonly logLevel: string;
   readonly pool: string;
+  /** Whether messages that wait for one stream share a batch, and so an fsync. */
+  readonly groupCommit: GroupCommit;
 }
 
 /** How a long-running process is started. */

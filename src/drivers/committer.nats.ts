@@ -1,6 +1,7 @@
 /** Group commit on a connection: one lane per stream, and a look at the server anew after every reconnect. */
-import { createInbox, type NatsConnection } from 'nats';
+import { createInbox } from 'nats';
 import { CommitLane, type GroupCommit } from './committer.ts';
+import type { NatsDoor } from './connection.nats.ts';
 import type { Headers } from './headers.ts';
 import { openPublisher } from './publisher.nats.ts';
 import type { PublishOutcome } from './publishing.ts';
@@ -8,7 +9,7 @@ import type { PublishOutcome } from './publishing.ts';
 export type { GroupCommit } from './committer.ts';
 
 export interface CommitterOptions {
-  /** `auto` unless said. */
+  /** The door's unless said, and `auto` where that says nothing. */
   readonly groupCommit?: GroupCommit | undefined;
   /** Fewest messages worth a batch; 16 unless said. */
   readonly atLeast?: number | undefined;
@@ -27,8 +28,9 @@ export interface Committer {
 
 const AT_LEAST = 16;
 
-/** @param nc stays the caller's */
-export function openCommitter(nc: NatsConnection, options: CommitterOptions = {}): Committer {
+/** @param door stays the caller's; its setting counts unless the options say another */
+export function openCommitter(door: NatsDoor, options: CommitterOptions = {}): Committer {
+  const { nc } = door;
   const publisher = openPublisher(nc);
   const lanes = new Map<string, CommitLane>();
   // Unique as an inbox is, and short: it is stored with every message.
@@ -36,7 +38,7 @@ export function openCommitter(nc: NatsConnection, options: CommitterOptions = {}
   let batches = 0;
   const parts = {
     publisher,
-    mode: options.groupCommit ?? 'auto',
+    mode: options.groupCommit ?? door.groupCommit ?? 'auto',
     atLeast: options.atLeast ?? AT_LEAST,
     batchId: () => prefix + (batches++).toString(36),
     now: () => performance.now(),

@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, credsAuthenticator, errors, type NatsConnection } from 'nats';
 import { MillraceError, messageOf } from '../kernel/index.ts';
+import type { GroupCommit } from './committer.ts';
 import { gatherWrites } from './gather.nats.ts';
 
 /** The oldest server whose schedules, atomic batches and recovery are known to be right. */
@@ -26,6 +27,8 @@ export interface NatsOptions {
   readonly waitOnFirstConnect?: boolean;
   /** Milliseconds for the handshake and for each JetStream API request; 5,000 by default. */
   readonly timeoutMs?: number;
+  /** Whether messages that wait share a batch, on everything opened over this door; `auto` by default (docs/adr/0012). */
+  readonly groupCommit?: GroupCommit | undefined;
 }
 
 export interface NatsDoor {
@@ -33,6 +36,7 @@ export interface NatsDoor {
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
   readonly url: string;
+  readonly groupCommit?: GroupCommit | undefined;
   /** Sends what is buffered and closes; does nothing the second time. */
   close(): Promise<void>;
 }
@@ -48,7 +52,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsDoor> {
     checkServer(nc, options.url);
     const js = jetstream(nc, { timeout });
     const jsm = await jetstreamManager(nc, { timeout, checkAPI: false });
-    return { nc, js, jsm, url: options.url, close: () => close(nc) };
+    return { nc, js, jsm, url: options.url, groupCommit: options.groupCommit, close: () => close(nc) };
   } catch (error) {
     await nc.close();
     throw error;

@@ -54,7 +54,7 @@ describe('group commit on a server', () => {
 
   it('G1 falls back to single publishes on a stream that takes no batches', async () => {
     await door.jsm.streams.add({ name: 'NOBATCH', subjects: ['nobatch.*'] });
-    const committer = openCommitter(door.nc, ALWAYS);
+    const committer = openCommitter(door, ALWAYS);
     const all = Array.from({ length: 50 }, (_, i) =>
       committer.publish('NOBATCH', `nobatch.${i}`, new Uint8Array([1]), {}),
     );
@@ -65,7 +65,7 @@ describe('group commit on a server', () => {
   });
 
   it('a stream that is not there refuses each with 503', async () => {
-    const committer = openCommitter(door.nc, ALWAYS);
+    const committer = openCommitter(door, ALWAYS);
     const all = Array.from({ length: 20 }, (_, i) => committer.publish('NONE', `none.${i}`, new Uint8Array([1]), {}));
     expect((await Promise.all(all)).map((one) => one.kind === 'refused' && one.code)).toEqual(Array(20).fill(503));
     committer.close();

@@ -71,7 +71,7 @@ class JetStreamJournal implements Journal {
     this.#door = door;
     this.#nc = door.nc;
     this.#jsm = door.jsm;
-    this.#committer = openCommitter(door.nc, options);
+    this.#committer = openCommitter(door, options);
     this.#options = options;
     void this.#watchConnection();
   }

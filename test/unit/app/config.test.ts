@@ -8,6 +8,7 @@ describe('the environment', () => {
       httpPort: 0,
       logLevel: 'info',
       pool: 'default',
+      groupCommit: 'auto',
     });
   });
 
@@ -26,6 +27,7 @@ describe('the environment', () => {
         MILLRACE_HTTP_PORT: '9100',
         MILLRACE_LOG_LEVEL: 'debug',
         MILLRACE_POOL: 'big',
+        MILLRACE_GROUP_COMMIT: 'never',
       }),
     ).toEqual({
       natsUrl: 'nats://a:4222, b:4222',
@@ -41,6 +43,7 @@ describe('the environment', () => {
       httpPort: 9100,
       logLevel: 'debug',
       pool: 'big',
+      groupCommit: 'never',
     });
   });
 
@@ -54,6 +57,7 @@ describe('the environment', () => {
     ['MILLRACE_HTTP_PORT', 'x', 'expected a port number'],
     ['MILLRACE_LOG_LEVEL', 'loud', 'expected one of fatal'],
     ['MILLRACE_POOL', 'a b', 'expected letters'],
+    ['MILLRACE_GROUP_COMMIT', 'sometimes', 'expected one of auto, always, never'],
   ])('%s=%s is refused by name', (name, value, expectation) => {
     const load = (): unknown => loadConfig({ [name]: value });
     expect(load).toThrow(expect.objectContaining({ code: 'MR_CONFIG', place: { path: name } }));

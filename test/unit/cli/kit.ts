@@ -36,7 +36,7 @@ export function fakeCli(
     ctx: {
       out,
       signal: new AbortController().signal,
-      settings: () => ({ natsUrl: 'nats://x', httpPort: 0, logLevel: 'info', pool: 'default' }),
+      settings: () => ({ natsUrl: 'nats://x', httpPort: 0, logLevel: 'info', pool: 'default', groupCommit: 'auto' }),
       exit: (code) => void (fake.code = code),
       read: async (argument) => argument,
       door: absent,

@@ -1,8 +1,10 @@
 /** Millrace's durable functions, loaded like any peer: client and worker in the host's process, nats-server beside it. */
 import { startNats } from '../../ops/stack/index.ts';
-import { connectNats } from '../../src/drivers/index.ts';
-import { createClient, serveWorkflows, workflow } from '../../src/functions/index.ts';
+import { product } from './product.ts';
 import type { StartSystem } from './system.ts';
+
+const { drivers, functions } = await product();
+const { workflow } = functions;
 
 interface Steps {
   readonly n: number;
@@ -30,7 +32,7 @@ const waiter = workflow<null, null>('bench-signal', {}, async (ctx) => {
   return null;
 });
 
-/** Environment that ends up in the sources of rows: without it the defaults hold. */
+/** As rows say it. */
 const DURABILITY = {
   lazy: "NATS JetStream file store, R1, the server's default sync_interval (2 minutes): acknowledged before fsync",
   always: 'NATS JetStream file store, R1, sync_interval always: fsynced before it is acknowledged',
@@ -40,9 +42,13 @@ export const start: StartSystem = async ({ sync, dir }) => {
   // The last of two settings in a server's configuration counts; our own default is always.
   const extra = sync === 'always' ? {} : { extraConf: 'jetstream { sync_interval: "2m" }' };
   const server = await startNats({ dir, ...extra });
-  const door = await connectNats({ url: server.url, name: 'bench' });
-  const serving = await serveWorkflows([steps, wide, sleeper, waiter], { nats: door, name: 'bench', concurrency: 2_000 });
-  const client = await createClient({ nats: door });
+  const door = await drivers.connectNats({ url: server.url, name: 'bench' });
+  const serving = await functions.serveWorkflows([steps, wide, sleeper, waiter], {
+    nats: door,
+    name: 'bench',
+    concurrency: 2_000,
+  });
+  const client = await functions.createClient({ nats: door });
   return {
     name: 'millrace',
     version: `nats-server ${door.nc.info?.version ?? 'unknown'}`,

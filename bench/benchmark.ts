@@ -50,6 +50,8 @@ export interface Benchmark {
   readonly long?: boolean;
   /** After so many seconds a round counts as hung and has failed; 600 unless said. */
   readonly limitSeconds?: number;
+  /** The same with `--quick`. */
+  readonly quickSeconds?: number;
   /** Most rounds that are worth their time; unless said as many as asked for. */
   readonly maxRounds?: number;
   /** Left out of `--quick`, with the reason. */
@@ -86,6 +88,8 @@ export interface FreeContext {
   /** With `--quick`: one round, few seconds. */
   readonly quick: boolean;
   readonly sync: Sync | undefined;
+  /** Until the round counts as hung: one with several parts begins none that it cannot end. */
+  secondsLeft(): number;
   /** An empty folder, removed after the round. */
   readonly dir: string;
   /** One line of progress on stderr. */

@@ -71,7 +71,8 @@ export function catchStrays(otherwise: (error: unknown) => void): void {
 
 /** @throws what the round throws, or Error when it takes too long */
 export async function runRound(series: SeriesSpec, options: RoundOptions): Promise<RoundResult> {
-  const own = series.benchmark.limitSeconds ?? LIMIT_SECONDS;
+  const { limitSeconds = LIMIT_SECONDS, quickSeconds = limitSeconds } = series.benchmark;
+  const own = options.quick ? quickSeconds : limitSeconds;
   const seconds = Math.min(own, options.secondsLeft ?? own);
   const leftovers = new Leftovers();
   underWay = leftovers;
@@ -83,7 +84,8 @@ export async function runRound(series: SeriesSpec, options: RoundOptions): Promi
     const stray = new Promise<never>((_resolve, reject) => {
       strayed = reject;
     });
-    const work = roundOf(series, options, leftovers);
+    const until = performance.now() + seconds * 1_000;
+    const work = roundOf(series, options, until, leftovers);
     for (const one of [late, stray, work]) one.catch(() => undefined); // the first to fail is heard, the others are not news
     return await Promise.race([work, late, stray]);
   } catch (error) {
@@ -96,7 +98,12 @@ export async function runRound(series: SeriesSpec, options: RoundOptions): Promi
   }
 }
 
-async function roundOf(series: SeriesSpec, options: RoundOptions, leftovers: Leftovers): Promise<RoundResult> {
+async function roundOf(
+  series: SeriesSpec,
+  options: RoundOptions,
+  until: number,
+  leftovers: Leftovers,
+): Promise<RoundResult> {
   const { benchmark, sync } = series;
   const none = { gaps: [], systems: new Map<string, string>() };
   if (benchmark.kind === 'pure') return { ...none, figures: await benchmark.round(options.scale) };
@@ -104,7 +111,7 @@ async function roundOf(series: SeriesSpec, options: RoundOptions, leftovers: Lef
   const remove = (): Promise<void> => rm(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   leftovers.add(remove);
   try {
-    if (benchmark.kind === 'free') return await freeRound(benchmark, sync, options, dir, leftovers);
+    if (benchmark.kind === 'free') return await freeRound(benchmark, sync, options, until, dir, leftovers);
     return { ...none, figures: await onServer(benchmark, sync ?? 'always', options.scale, dir, leftovers) };
   } finally {
     await remove();
@@ -142,6 +149,7 @@ async function freeRound(
   benchmark: FreeBenchmark,
   sync: Sync | undefined,
   options: RoundOptions,
+  until: number,
   dir: string,
   leftovers: Leftovers,
 ): Promise<RoundResult> {
@@ -149,6 +157,7 @@ async function freeRound(
   const systems = new Map<string, string>();
   const figures = await benchmark.round({
     ...{ scale: options.scale, quick: options.quick, sync, dir },
+    secondsLeft: () => Math.max(0, (until - performance.now()) / 1_000),
     progress: (text) => options.progress(text),
     missing: (gap) => void gaps.push(gap),
     describe: (system, text) => void systems.set(system, text),

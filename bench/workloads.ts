@@ -83,7 +83,8 @@ function roundSeconds({ rate }: Capacity, atOnce: number, steps: number): number
 export async function findCapacity(host: HostHandle, quick: boolean): Promise<Capacity> {
   let best: Capacity = { atOnce: TRIED[0], rate: TRIED[0] };
   for (const atOnce of TRIED) {
-    const expected = roundSeconds(best, atOnce, 3);
+    // Nothing is known of a system before its first window.
+    const expected = atOnce === TRIED[0] ? 1 : roundSeconds(best, atOnce, 3);
     const { perSecond } = await host.saturated({ steps: 3, atOnce, ...windows(true, expected / (quick ? 2 : 1)) });
     if (atOnce > TRIED[0] && perSecond < 0.9 * best.rate) break;
     if (atOnce === TRIED[0] || perSecond > best.rate) best = { atOnce, rate: perSecond };

@@ -10,6 +10,8 @@ const LAYERS = [
   { folders: ['engine'] },
   // These speak the engine's vocabulary: its definitions, states and inputs.
   { folders: ['manifests', 'worker', 'bridge', 'replay', 'identity', 'audit'] },
+  // Durable functions make themselves known as definitions (manifests), and commands may come to show or start them.
+  { folders: ['functions'] },
   { folders: ['agents', 'console', 'cli'] },
   // The one composition root: it knows everybody, nobody knows it.
   { folders: ['app'] },

@@ -1,6 +1,25 @@
 /** What a program that uses Millrace may import: `import { createWorker } from 'millrace'`. */
 export { connectNats, type NatsDoor, type NatsOptions } from './drivers/index.ts';
 export type { Failure, InputBody, TaskMessage } from './engine/index.ts';
+export {
+  type Client,
+  type Context,
+  createClient,
+  type Ending,
+  RunError,
+  type RunHandle,
+  type ServeOptions,
+  type Serving,
+  type SignalOptions,
+  type StartOptions,
+  type StepAttempt,
+  StepError,
+  type StepOptions,
+  type StepRetry,
+  serveWorkflows,
+  type WorkflowFunction,
+  workflow,
+} from './functions/index.ts';
 export { type ErrorCode, isMillraceError, type Json, type JsonObject, MillraceError } from './kernel/index.ts';
 export {
   createTelemetry,

@@ -42,21 +42,26 @@ const at = (states: readonly StateAt[], type: string): number =>
   states.find((state) => state.type === type)?.at ?? Number.NaN;
 
 /** Ms from SCHEDULED to RUNNING of runs one after another, with a worker that queries so often. */
-async function stock(world: PrefectWorld, querySeconds: number | undefined, count: number): Promise<number[]> {
+async function stock(
+  world: PrefectWorld,
+  querySeconds: number | undefined,
+  { warmUp, count }: { warmUp: number; count: number },
+): Promise<number[]> {
   const worker = await world.startWorker(querySeconds);
   try {
     const times: number[] = [];
-    // The first one warms up: the worker's own first poll, the files of a new process in the page cache.
-    for (let i = 0; i <= count; i++) {
-      const states = await world.statesOf(await world.createStockRun());
-      if (i > 0) times.push(at(states, 'RUNNING') - at(states, 'SCHEDULED'));
+    for (let i = 0; i < warmUp + count; i++) {
       await pause(Math.random() * (querySeconds ?? DEFAULT_QUERY_SECONDS) * 1_000);
+      const states = await world.statesOf(await world.createStockRun());
+      if (i >= warmUp) times.push(at(states, 'RUNNING') - at(states, 'SCHEDULED'));
     }
     return times;
   } finally {
     await worker.stop();
   }
 }
+
+const atLeastTwo = (count: number): number => Math.max(2, Math.round(count));
 
 async function round({ scale, dir, progress, describe, onAbort }: FreeContext): Promise<Figures> {
   const world = await openPrefectWorld(dir, onAbort);
@@ -72,9 +77,9 @@ async function round({ scale, dir, progress, describe, onAbort }: FreeContext): 
     progress(`${each} messages`);
     const points = await openLoop(world, dispatches, each);
     progress(`stock worker, polling every ${QUICK_QUERY_SECONDS} s`);
-    const quick = await stock(world, QUICK_QUERY_SECONDS, Math.max(2, Math.round(QUICK_RUNS * scale)));
+    const quick = await stock(world, QUICK_QUERY_SECONDS, { warmUp: 1, count: atLeastTwo(QUICK_RUNS * scale) });
     progress('stock worker, default poll');
-    const stockTimes = await stock(world, undefined, Math.max(2, Math.round(DEFAULT_RUNS * scale)));
+    const stockTimes = await stock(world, undefined, { warmUp: 0, count: atLeastTwo(DEFAULT_RUNS * scale) });
     progress(`${each} messages`);
     points.push(...(await openLoop(world, dispatches, each)));
     return measured(points, stockTimes, quick);

@@ -22,7 +22,8 @@ export function coldBenchmark(shape: ShapeName): FreeBenchmark {
     name: `cold${suffixOf(shape)}`,
     kind: 'free',
     syncs: ['lazy', 'always'],
-    maxRounds: 3,
+    maxRounds: 2,
+    ...(shape === 'functions' ? { notQuick: 'cold stands for it' } : {}),
     what: `${WORDS[shape]}: kill -9 of the process that decides, ${COLD_RUNS.toLocaleString('en')} runs open and signals coming in`,
     rows: [
       { key: 'runs', label: 'runs', digits: 0 },
@@ -231,12 +232,13 @@ export function linearBenchmark(shape: ShapeName): FreeBenchmark {
     kind: 'free',
     syncs: ['lazy', 'always'],
     maxRounds: 1,
+    notQuick: 'work per run is counted over thousands of runs, and five minutes are short',
     what: `${WORDS[shape]} of three steps: rate and work per run with 1, 2 and 4 processes that decide`,
     rows: DRIVERS.flatMap((count) =>
       WORK.map(([key, label, digits]) => ({ key: `${key}${count}`, label: `${count}: ${label}`, digits })),
     ),
     async round({ dir, sync = 'lazy', quick, progress, onAbort }) {
-      const options = { dir, sync, shape: shapeOf(shape), drivers: DRIVERS, runs: quick ? 300 : 3_000 };
+      const options = { dir, sync, shape: shapeOf(shape), drivers: DRIVERS, runs: quick ? 500 : 3_000 };
       const rows = await linear({ ...options, progress, onAbort });
       const figures: Record<string, number> = {};
       for (const row of rows) for (const [key] of WORK) figures[`${key}${row.drivers}`] = row[key];

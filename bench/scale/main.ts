@@ -10,19 +10,21 @@ import { keepSeries } from './series.ts';
 import { SHAPES, type Shape, type ShapeName, shapeOf } from './shape.ts';
 import { sleepers } from './sleepers.ts';
 import { soak } from './soak.ts';
+import { subjects } from './subjects.ts';
 import { formatVerdict } from './verdict.ts';
 
-const HELP = `usage: node --import tsx bench/scale/main.ts cold|sleepers|soak|linear [switches]
+const HELP = `usage: node --import tsx bench/scale/main.ts cold|sleepers|soak|linear|subjects [switches]
 
   cold      kill -9 of whoever decides on runs, with many open: until the first and until all have moved on
   sleepers  memory, disk and starts with many runs asleep, beside a system without any
   soak      arrivals at a share of the saturated rate for minutes: is memory flat, are event loops free
   linear    rate and work per run with 1, 2 and 4 deciding processes
+  subjects  what so many subjects cost a nats-server
 
   --shape declared|functions   declared workflows (default), or durable functions
   --sync lazy|always           of the server (default lazy; sleepers are always lazy)
   --runs N                     cold: runs open (10000); linear: runs counted for each (2000)
-  --counts A,B                 sleepers: how many sleep at each look (10000,1000000)
+  --counts A,B                 sleepers, subjects: how many at each look (10000,1000000)
   --minutes N                  soak (30)
   --share N                    soak: of the saturated rate (0.7)
 Progress goes to stderr, results to stdout. Ctrl-C ends a soak early, with a verdict of what was seen; all servers are stopped.
@@ -54,6 +56,8 @@ async function runOne(name: string, dir: string, switches: Switches, signal: Abo
       return JSON.stringify(await cold({ ...common, runs: runs ?? 10_000 }), undefined, 2);
     case 'sleepers':
       return JSON.stringify(await sleepers({ ...common, counts, starts: 600 }), undefined, 2);
+    case 'subjects':
+      return JSON.stringify(await subjects({ ...common, counts }), undefined, 2);
     case 'linear':
       return JSON.stringify(await linear({ ...common, drivers: [1, 2, 4], runs: runs ?? 2_000 }), undefined, 2);
     case 'soak': {

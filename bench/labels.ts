@@ -4,9 +4,12 @@ const WORKLOADS: Readonly<Record<string, string>> = {
   'append.lazy.share': 'journal appends, lazy sync',
   'append.always.factor': 'journal appends, every one fsynced',
   'append.always.alone': 'one append at a time, fsynced',
+  'limits.rate': 'hand-rolled publish loop, 128 B, 500 in flight',
+  'limits.alone': 'hand-rolled publish loop, 128 B, one at a time',
   'declared.step.p50': 'declared workflow, remote worker: step to step, p50',
   'prefect.running.p50': 'message → Prefect flow Running, p50',
-  'prefect.running.factor': 'message → Prefect flow Running, p50',
+  'prefect.running.factor': "Prefect's own worker: flow run → Running, p50",
+  'prefect.running.quick': "Prefect's own worker polling every second: flow run → Running, p50",
   'cold.first': '10,000 open runs, controller after kill -9: first transition',
   'cold.all': '10,000 open runs, controller after kill -9: all of them',
   'sleepers.rss': '1,000,000 sleeping runs: controller memory',
@@ -44,6 +47,9 @@ export function labelOf(figure: string): string {
   }
   const payload = /^payload\.(128|4k|256k)(?:\.(lazy|always))?\.rate$/.exec(figure);
   if (payload !== null) return `payloads of ${SIZES[payload[1] ?? '']}, saturated${suffix(payload[2])}`;
+  const linear = /^linear\.(messages|wireIn)$/.exec(figure);
+  if (linear !== null)
+    return `${linear[1] === 'messages' ? 'messages stored' : 'messages sent'} per run, 4 controllers`;
   const synced = /^(.+)\.(lazy|always)$/.exec(figure);
   const stem = WORKLOADS[synced?.[1] ?? ''];
   return stem === undefined ? figure : `${stem}${suffix(synced?.[2])}`;
@@ -63,7 +69,7 @@ export const PEERS: Readonly<Record<string, string>> = {
 };
 
 export interface Remark {
-  /** Figures it is about: an id, or the beginning of ids when it ends in `*`. */
+  /** Figures it is about: an id, or its beginning and end around a `*`. */
   readonly figure: string;
   readonly against?: string;
   readonly why: string;
@@ -75,18 +81,62 @@ export interface Remark {
  */
 export const REMARKS: readonly Remark[] = [
   {
+    figure: 'functions.*',
+    against: 'temporal-local',
+    why: 'Local activities are stored together when the workflow task ends, not one by one before the next begins.',
+  },
+  {
+    figure: 'fanout.1000',
+    against: 'dbos',
+    why: 'A library calls its steps in the same process and writes their results through a pool of connections.',
+  },
+  {
+    figure: 'payload.256k.rate',
+    why: 'Large payloads are limited by copying and writing bytes: Millrace stores JSON text, in the input, in each entry and in the result.',
+  },
+  {
+    figure: '*.bare',
+    why: 'A run is more than its publishes: inputs are delivered and acknowledged, and the next step waits for the one before.',
+  },
+  {
+    figure: 'cold.*',
+    why: 'Recovery reads what a run that was never interrupted has in memory.',
+  },
+  {
+    figure: 'sleepers.*',
+    why: 'Sleeping runs take memory and their timers are stored on the same server.',
+  },
+  {
+    figure: 'starts.sleeping.*',
+    why: 'The timers of the sleeping runs are stored on the same server.',
+  },
+  {
+    figure: 'declared.step.p50',
+    why: 'A step is its publishes and as many deliveries to two other processes.',
+  },
+  {
+    figure: 'refold.rate',
+    why: 'It parses the same JSON and then folds what it parsed.',
+  },
+  {
     figure: 'append.lazy.share',
     why: 'The limit is bare publishing: no expected sequence to check, no entry to encode, no run to keep in order.',
   },
   {
+    figure: 'limits.*',
+    why: 'nats bench is a Go program that encodes, sends and reads on threads of its own; the loop is one JavaScript thread.',
+  },
+  {
     figure: 'tracing.cost',
-    why: 'Spans are made and exported by the same process that runs the steps.',
+    why: 'Spans are made and exported by the process that decides.',
   },
 ];
 
 export function remarkOn(figure: string, against: string, remarks: readonly Remark[] = REMARKS): string | undefined {
-  const fits = (wanted: string): boolean =>
-    wanted.endsWith('*') ? figure.startsWith(wanted.slice(0, -1)) : figure === wanted;
+  const fits = (wanted: string): boolean => {
+    const [begin = '', end] = wanted.split('*');
+    return end === undefined ? figure === wanted : figure.startsWith(begin) && figure.endsWith(end);
+  };
   const candidates = remarks.filter((one) => fits(one.figure));
   const own = candidates.find((one) => one.against === against.toLowerCase());
   return (own ?? candidates.find((one) => one.against === undefined))?.why;

@@ -160,7 +160,7 @@ interface Ratio {
 const RATIOS: readonly Ratio[] = [
   {
     ...{ key: 'loop/bench', of: `loop.${MANY}`, than: 'bench.async', label: '  ratio loop / nats bench async' },
-    ...{ figure: (sync) => `limits.${sync}.rate`, against: `nats bench js pub async, batch ${MANY}` },
+    ...{ figure: (sync) => `limits.rate.${sync}`, against: `nats bench js pub async, batch ${MANY}` },
   },
   {
     ...{
@@ -169,11 +169,11 @@ const RATIOS: readonly Ratio[] = [
       than: `js.${MANY}`,
       label: `  ratio loop / js.publish, ${MANY} in flight`,
     },
-    ...{ figure: (sync) => `limits.${sync}.rate`, against: `js.publish, ${MANY} in flight` },
+    ...{ figure: (sync) => `limits.rate.${sync}`, against: `js.publish, ${MANY} in flight` },
   },
   {
     ...{ key: 'loop1/bench', of: 'loop.1', than: 'bench.sync', label: '  ratio loop / nats bench sync, 1 in flight' },
-    ...{ figure: (sync) => `limits.${sync}.alone`, against: 'nats bench js pub sync' },
+    ...{ figure: (sync) => `limits.alone.${sync}`, against: 'nats bench js pub sync' },
   },
 ];
 

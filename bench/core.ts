@@ -4,8 +4,7 @@
  */
 import {
   type Definition,
-  decide,
-  evolveEntry,
+  decision,
   type InputBody,
   type LogEntry,
   newRun,
@@ -25,10 +24,7 @@ const PAYLOAD = { day: '2001-01-01', airports: ['ABQ', 'ATL', 'BWI'], flights: 2
 function inputsOf(wanted: Definition): readonly InputBody[] {
   const steps = Array.from({ length: STEPS }, (_, i): readonly InputBody[] => {
     const attempt = { v: 1, step: `s${i + 1}`, attempt: 1 } as const;
-    return [
-      { ...attempt, kind: 'task.started', worker: 'host-1234' },
-      { ...attempt, kind: 'task.succeeded', output: PAYLOAD },
-    ];
+    return [{ ...attempt, kind: 'task.succeeded', worker: 'host-1234', startedAt: AT, output: PAYLOAD }];
   });
   return [{ v: 1, kind: 'start', digest: wanted.digest, payload: PAYLOAD }, ...steps.flat()];
 }
@@ -39,11 +35,10 @@ function oneRun(wanted: Definition, inputs: readonly InputBody[], keep?: (entry:
   let commands = 0;
   inputs.forEach((body, i) => {
     const seq = 2 * i + 1;
-    const transitions = decide(wanted, state, { seq, at: AT + i, body });
+    const { transitions, after } = decision(wanted, state, { seq, at: AT + i, body });
     const entry: LogEntry = { v: 1, cause: seq, at: AT + i, transitions };
-    const after = evolveEntry(state, { ...entry, seq: seq + 1 });
     commands += react(wanted, state, entry).length;
-    state = after;
+    state = { ...after, lastInput: seq, lastEntry: seq + 1 };
     keep?.(entry);
   });
   if (state.status !== 'completed' || commands === 0) throw new Error(`the run ended ${state.status}`);

@@ -2,9 +2,9 @@
 import { appendBenchmark } from './append.ts';
 import { bareBenchmark } from './bare.ts';
 import type { AnyBenchmark, Sync } from './benchmark.ts';
-import { coreBenchmark } from './core.ts';
-import { engineBenchmark } from './engine.ts';
+import { declaredBenchmark } from './declared.ts';
 import type { GuardRow } from './guard-rows.ts';
+import { refoldBenchmark } from './refold.ts';
 
 const HALF = 0.5;
 
@@ -41,17 +41,17 @@ export const GUARDED: readonly GuardRow[] = [
   {
     name: 'declared',
     what: 'declared runs of 3 worker steps beside as many bare publishes as they store, lazy sync',
-    series: { benchmark: engineBenchmark, sync: 'lazy' },
-    scale: 0.2,
-    ratio: ({ ratio = Number.NaN }) => ratio,
+    series: { benchmark: declaredBenchmark, sync: 'lazy' },
+    scale: 0.1,
+    ratio: ({ share = Number.NaN }) => share,
     share: HALF,
   },
   {
     name: 'refold',
     what: 'refolding a journal beside JSON.parse of its entries',
-    series: { benchmark: coreBenchmark, sync: undefined },
+    series: { benchmark: refoldBenchmark, sync: undefined },
     scale: 0.1,
-    ratio: ofFigure(coreBenchmark, undefined, 'refold.rate'),
+    ratio: ofFigure(refoldBenchmark, undefined, 'refold.rate'),
     share: HALF,
   },
 ];

@@ -299,6 +299,7 @@ export class Execution implements TailOwner, OrderOwner {
     this.held.push(...batch.inputs);
     const unrecorded = this.tail.close().flatMap(({ inputs }) => inputs);
     this.#close();
+    for (const effect of batch.effects) effect.begin(); // timers are called off; steps see that it is over
     this.#owner.ended(this, ending, unrecorded);
   }
 

@@ -36,6 +36,9 @@ export interface HostOptions {
   readonly keepResting?: number;
 }
 
+/** When a timer comes again that the log has and the execution here does not, in ms. */
+const STRAY_MS = 50;
+
 type Body<K extends InputBody['kind']> = Extract<InputBody, { kind: K }>;
 
 export class FunctionHost implements ExecutionOwner {
@@ -95,10 +98,10 @@ export class FunctionHost implements ExecutionOwner {
 
   /** One run at a time: what comes for it meanwhile waits. */
   #load(key: string, input: Holding, work: () => Promise<void>): void {
-    const loading = work()
+    const loading: Promise<void> = work()
       .catch((error: unknown) => this.#giveBack([input], error))
       .finally(() => {
-        this.#loading.delete(key);
+        if (this.#loading.get(key) === loading) this.#loading.delete(key);
         this.#left();
       });
     this.#loading.set(key, loading);
@@ -128,9 +131,20 @@ export class FunctionHost implements ExecutionOwner {
 
   #give(live: Execution, key: string, input: Holding, body: InputBody): void {
     if (body.kind !== 'signal' && body.kind !== 'timer' && body.kind !== 'cancel') return input.ack();
+    if (body.kind === 'timer' && !live.waits.isSet(body.timer)) return this.#stray(live, key, input, body.timer);
     live.take(input, body);
     // What it takes in must be stored before it may be forgotten.
     if (!live.resting || !live.tail.isIdle) this.#resting.delete(key);
+  }
+
+  /** A timer that an execution here does not know: another may have the run, and wait for it. */
+  #stray(live: Execution, key: string, input: Holding, timer: string): void {
+    this.#load(key, input, async () => {
+      const { state } = recall(live.run.workflow, key, await this.#ports.journal.entries(live.run));
+      if (state.timers[timer] === undefined) return input.ack();
+      await live.look();
+      input.nak(STRAY_MS);
+    });
   }
 
   #start(run: RunRef, input: Holding, body: Body<'start'>, recalled: Recall, at: number): void {

@@ -256,7 +256,9 @@ export class Waits {
     this.#byTimer.delete(timer);
     if (cancel) this.#execution.push({ type: 'TimerCancelled', timer });
     // What a server's timer tells later finds nobody; calling it off only saves the message.
-    if (cancel && this.#onServer.has(timer)) this.#execution.ports.cancelTimer(this.#execution.run, timer);
+    // Not before that is in the log: if another has the run, it is his timer.
+    const { run, ports } = this.#execution;
+    if (cancel && this.#onServer.has(timer)) this.#execution.effect({ begin: () => ports.cancelTimer(run, timer) });
   }
 
   /** The run ends: no timer stays set, no wait open. */

@@ -14,6 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { lastLines } from '../../ops/lib/exec.ts';
 import { identityOf, isSameProcess, type ProcessIdentity } from '../../ops/lib/identity.ts';
+import { signalProcess, waitForEnd } from '../../ops/stack/process.ts';
 import { processTree } from './proc.ts';
 import type { About, Operation, OptionsOf, Request, Response, ResultOf } from './protocol.ts';
 import { type RegisteredSystem, systemNamed } from './registry.ts';
@@ -145,32 +146,30 @@ class Host {
   }
 
   async #kill(): Promise<void> {
-    this.#killTree();
+    const killed = this.#killTree();
     await this.#exited;
+    for (const one of killed) await waitForEnd(one, EXIT_MS);
     await rm(this.#dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     open.delete(this);
   }
 
-  #killTree(): void {
+  #killTree(): readonly ProcessIdentity[] {
     const { pid, exitCode, signalCode } = this.#child;
     const host = pid === undefined || exitCode !== null || signalCode !== null ? [] : [pid];
     // A host that died by itself has lost its servers.
     const servers = this.#servers.flatMap((one) => (one !== undefined && isSameProcess(one) ? one.pid : []));
-    for (const one of processTree([...host, ...servers]).map(identityOf)) killIfSame(one);
+    const tree = processTree([...host, ...servers]).flatMap((one) => {
+      const identity = identityOf(one);
+      return identity === undefined ? [] : [identity];
+    });
+    for (const one of tree) signalProcess(one, 'SIGKILL');
+    return tree;
   }
 
   /** Ends all at once, for want of time. */
   drop(): void {
     this.#killTree();
     rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
-  }
-}
-
-function killIfSame(identity: ProcessIdentity | undefined): void {
-  try {
-    if (identity !== undefined && isSameProcess(identity)) process.kill(identity.pid, 'SIGKILL');
-  } catch {
-    // It ended between the look and the signal.
   }
 }
 

@@ -2,6 +2,7 @@
  * The process in which one system is measured: its client and its worker live here, its servers beside it. It is forked by
  * client.ts, does one request at a time, and ends with the channel to its parent.
  */
+import { rm } from 'node:fs/promises';
 import * as measure from './measure.ts';
 import type { About, Operation, OptionsOf, Request, Response, ResultOf, StartOptions } from './protocol.ts';
 import type { StartSystem, System } from './system.ts';
@@ -10,6 +11,7 @@ import type { StartSystem, System } from './system.ts';
 process.setSourceMapsEnabled(false);
 
 let system: System | undefined;
+let data: string | undefined;
 
 function started(): System {
   if (system === undefined) throw new Error('no system has been started in this host');
@@ -19,6 +21,7 @@ function started(): System {
 async function start({ module, sync, dir }: StartOptions): Promise<About> {
   const loaded: { readonly start?: StartSystem } = await import(module);
   if (loaded.start === undefined) throw new Error(`${module} exports no start`);
+  data = dir;
   system = await loaded.start({ sync, dir });
   const { name, version, durability, serverPids } = system;
   const can = {
@@ -69,5 +72,7 @@ process.on('message', (request: Request) => {
 process.on('disconnect', () => {
   void stop()
     .catch(() => undefined)
+    // A parent that was killed cannot.
+    .then(() => (data === undefined ? undefined : rm(data, { recursive: true, force: true, maxRetries: 5 })))
     .finally(() => process.exit());
 });

@@ -81,6 +81,8 @@ export class CommitLane {
   publish(subject: string, data: Uint8Array, headers: Headers): Promise<PublishOutcome> {
     return new Promise((resolve, reject) => {
       const lines = headerLines(headers);
+      // The usual case first, without an object per message: nothing is in batches, and nothing is to be.
+      if (this.#taken.size === 0 && !this.#groups) return this.#sendAlone(subject, data, lines, resolve);
       const fenced = headers[HEADERS.expectedLastSubjectSequence] !== undefined;
       const key = fenced ? subject : headers[HEADERS.msgId];
       const member = { subject, data, lines, key, resolve, reject };

@@ -27,7 +27,7 @@ export interface NatsOptions {
   readonly waitOnFirstConnect?: boolean;
   /** Milliseconds for the handshake and for each JetStream API request; 5,000 by default. */
   readonly timeoutMs?: number;
-  /** Whether messages that wait share a batch, on everything opened over this door; `auto` by default (docs/adr/0012). */
+  /** Whether messages that wait share a batch, on everything opened over this door; `auto` by default (docs/adr/0016). */
   readonly groupCommit?: GroupCommit | undefined;
 }
 

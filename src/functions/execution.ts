@@ -284,13 +284,13 @@ export class Execution implements TailOwner, OrderOwner {
     const ending = endingOf(batch);
     if (ending !== undefined) return this.#end(batch, ending);
     for (const effect of batch.effects) effect.begin();
-    for (const input of batch.inputs) this.#recorded(input);
+    for (const input of batch.inputs) this.#recorded(batch, input);
     if (this.resting && this.tail.isIdle) return void this.#rest();
     this.order.schedule();
   }
 
-  #recorded(input: HeldInput): void {
-    if (input.seq !== this.lease) return input.ack();
+  #recorded({ cause, transitions }: Batch, input: HeldInput): void {
+    if (input.seq !== cause || !transitions.some(({ type }) => type === 'RunClaimed')) return input.ack();
     for (const former of this.held.splice(0)) former.ack();
     this.held.push(input);
   }

@@ -36,8 +36,10 @@ function world(faults: (point: FaultPoint) => Fault = () => 'none') {
   const timers = new Set<string>();
   const letters: DeadLetter[] = [];
   let sendFails = 0;
+  let events: Promise<void> | undefined;
   const outbox: Outbox = {
     async send({ commands }: CommandBatch) {
+      if (commands.every(({ command }) => command.kind === 'event')) await events;
       for (const { command } of commands) {
         if (command.kind === 'task') {
           const id = `${command.step}/${command.attempt}`;
@@ -66,6 +68,8 @@ function world(faults: (point: FaultPoint) => Fault = () => 'none') {
   return {
     ...{ clock, broker, outside, tasks, timers, letters, seen, controller },
     failNextSends: (n: number) => void (sendFails = n),
+    /** Events are stored only when it has resolved. */
+    holdEvents: (until: Promise<void>) => void (events = until),
     send: (body: InputBody, msgId = JSON.stringify(body)) => outside.send(run, body, { msgId }),
     log: () => outside.entries(run),
     state: async () => fold('w', 'r', await outside.entries(run)),
@@ -85,6 +89,22 @@ describe('one input after another', () => {
     await w.broker.deliver('w', late.seq);
     expect([await w.causes(), w.broker.openInputs('w')]).toEqual([[seq], []]);
     expect(w.seen.counted('millrace_engine_inputs_total', { outcome: 'nothing' })).toBe(1);
+  });
+
+  it('R1 events hold up the acknowledgement, not the next input of the run', async () => {
+    const w = world();
+    await w.controller();
+    let stored: () => void = () => undefined;
+    w.holdEvents(new Promise((resolve) => (stored = resolve)));
+    const start = await w.send(START);
+    const result = await w.send(done('a'));
+    const both = [w.broker.deliver('w', start.seq), w.broker.deliver('w', result.seq)];
+    while ((await w.causes()).length < 2) await new Promise((resolve) => setImmediate(resolve));
+    expect([...w.tasks, ...w.timers]).toEqual([['a/1', 1], 'sleep/nap/1']);
+    expect(w.broker.openInputs('w').map(({ seq }) => seq)).toEqual([start.seq, result.seq]);
+    stored();
+    await Promise.all(both);
+    expect(w.broker.openInputs('w')).toEqual([]);
   });
 
   it('R3 handles what came before first: a signal sent before, delivered after, is not lost', async () => {

@@ -12,6 +12,7 @@ import { noTelemetry } from '../src/telemetry/index.ts';
 import { createWorker } from '../src/worker/index.ts';
 import { amount, inTurn, PARTS, type ServerBenchmark, timed } from './benchmark.ts';
 import { floor, prepareFloor } from './floor.ts';
+import { addUsed, type Probe, type Used } from './probe.ts';
 import { type Figures, percentile } from './summary.ts';
 
 export const STEPS = 3;
@@ -109,7 +110,7 @@ async function stored(door: NatsDoor): Promise<number> {
   return sum;
 }
 
-async function round(door: NatsDoor, scale: number): Promise<Figures> {
+async function round(door: NatsDoor, scale: number, probe: Probe): Promise<Figures> {
   await prepareFloor(door);
   const bench = await openBench(door);
   try {
@@ -119,17 +120,16 @@ async function round(door: NatsDoor, scale: number): Promise<Figures> {
     const many = amount(SATURATED, scale);
     const publishes = Math.round(many * messages);
     const openTimes: number[] = [];
-    let cpuMs = 0;
+    const laps: Used[] = [];
     const [bare, full] = await inTurn(
       () => floor(door, publishes, AT_ONCE),
       async () => {
-        const before = process.cpuUsage();
-        const seconds = await bench.runs(many, AT_ONCE, openTimes);
-        const { user, system } = process.cpuUsage(before);
-        cpuMs += (user + system) / 1_000;
-        return seconds;
+        const lap = await probe.during(() => bench.runs(many, AT_ONCE, openTimes));
+        laps.push(lap);
+        return lap.seconds;
       },
     );
+    const used = addUsed(laps);
     const few = amount(ALONE, scale);
     const times: number[] = [];
     const [bareAlone] = await inTurn(
@@ -144,7 +144,9 @@ async function round(door: NatsDoor, scale: number): Promise<Figures> {
       ratio: bare / full,
       openP50Ms: percentile(openTimes, 50),
       openP99Ms: percentile(openTimes, 99),
-      cpuMs: cpuMs / (many * PARTS),
+      cpuMs: used.cpuMs / (many * PARTS),
+      serverCpuMs: used.serverCpuMs / (many * PARTS),
+      ...{ rssMb: used.rssMb, serverRssMb: used.serverRssMb },
       publishMs,
       p50Ms: percentile(times, 50),
       p99Ms: percentile(times, 99),
@@ -167,6 +169,9 @@ export const engineBenchmark: ServerBenchmark = {
     { key: 'openP50Ms', label: `a run among ${AT_ONCE} open, p50 ms`, digits: 0 },
     { key: 'openP99Ms', label: `a run among ${AT_ONCE} open, p99 ms`, digits: 0 },
     { key: 'cpuMs', label: "processor time of Millrace's process per run, ms", digits: 2 },
+    { key: 'serverCpuMs', label: 'processor time of nats-server per run, ms', digits: 2 },
+    { key: 'rssMb', label: "memory of Millrace's process, MB", digits: 0 },
+    { key: 'serverRssMb', label: 'memory of nats-server, MB', digits: 0 },
     { key: 'publishMs', label: 'floor: one publish, ms', digits: 2 },
     { key: 'p50Ms', label: 'one run at a time, p50 ms', digits: 1 },
     { key: 'p99Ms', label: 'one run at a time, p99 ms', digits: 1 },

@@ -192,6 +192,7 @@ export const functionsBenchmark: FreeBenchmark = {
   rows: rows(),
   limitSeconds: 900,
   quickSeconds: 130,
+  maxRounds: 2,
   figures,
   round,
 };

@@ -12,6 +12,7 @@ import { ensureAssets } from '../src/manifests/index.ts';
 import { createWorker } from '../src/worker/index.ts';
 import { amount, inTurn, PARTS, type ServerBenchmark, timed } from './benchmark.ts';
 import { definition } from './engine.ts';
+import { addUsed, type Probe, type Used } from './probe.ts';
 import { type Figures, percentile } from './summary.ts';
 
 const QUEUE = 'bench';
@@ -87,7 +88,7 @@ function openTasks(door: NatsDoor): {
   };
 }
 
-async function round(door: NatsDoor, scale: number): Promise<Figures> {
+async function round(door: NatsDoor, scale: number, probe: Probe): Promise<Figures> {
   for (const assets of [systemAssets(), workflowAssets(definition(WORKFLOW))]) await ensureAssets(door.nc, assets);
   const worker = createWorker({ nats: door, queue: QUEUE, handleSignals: false });
   worker.handle(SDK, { input: z.unknown(), output: z.number(), concurrency: AT_ONCE }, () => 1);
@@ -97,10 +98,17 @@ async function round(door: NatsDoor, scale: number): Promise<Figures> {
   try {
     for (const handler of [RAW, SDK]) await tasks.run(handler, 100, AT_ONCE);
     const many = amount(SATURATED, scale);
+    const laps: { readonly raw: Used[]; readonly sdk: Used[] } = { raw: [], sdk: [] };
+    const lap = async (kept: Used[], handler: string): Promise<number> => {
+      const used = await probe.during(() => tasks.run(handler, many, AT_ONCE));
+      kept.push(used);
+      return used.seconds;
+    };
     const [bare, sdk] = await inTurn(
-      () => tasks.run(RAW, many, AT_ONCE),
-      () => tasks.run(SDK, many, AT_ONCE),
+      () => lap(laps.raw, RAW),
+      () => lap(laps.sdk, SDK),
     );
+    const [usedRaw, usedSdk] = [addUsed(laps.raw), addUsed(laps.sdk)];
     const few = amount(ALONE, scale);
     const [rawTimes, sdkTimes]: [number[], number[]] = [[], []];
     await inTurn(
@@ -111,6 +119,10 @@ async function round(door: NatsDoor, scale: number): Promise<Figures> {
       raw: (many * PARTS) / bare,
       sdk: (many * PARTS) / sdk,
       ratio: bare / sdk,
+      rawCpuMs: usedRaw.cpuMs / (many * PARTS),
+      sdkCpuMs: usedSdk.cpuMs / (many * PARTS),
+      serverCpuMs: usedSdk.serverCpuMs / (many * PARTS),
+      ...{ rssMb: usedSdk.rssMb, serverRssMb: usedSdk.serverRssMb },
       rawMs: percentile(rawTimes, 50),
       sdkMs: percentile(sdkTimes, 50),
       sdkP99Ms: percentile(sdkTimes, 99),
@@ -131,6 +143,11 @@ export const workerBenchmark: ServerBenchmark = {
     { key: 'raw', label: `by hand, tasks/s, ${AT_ONCE} in flight`, digits: 0 },
     { key: 'sdk', label: `worker SDK, tasks/s, ${AT_ONCE} in flight`, digits: 0 },
     { key: 'ratio', label: 'ratio of rates: SDK / by hand', digits: 2 },
+    { key: 'rawCpuMs', label: 'by hand, processor ms per task, publisher and worker', digits: 3 },
+    { key: 'sdkCpuMs', label: 'worker SDK, the same', digits: 3 },
+    { key: 'serverCpuMs', label: 'processor ms per task, nats-server', digits: 3 },
+    { key: 'rssMb', label: 'memory of publisher and worker, MB', digits: 0 },
+    { key: 'serverRssMb', label: 'memory of nats-server, MB', digits: 0 },
     { key: 'rawMs', label: 'by hand, one at a time, p50 ms', digits: 2 },
     { key: 'sdkMs', label: 'worker SDK, one at a time, p50 ms', digits: 2 },
     { key: 'sdkP99Ms', label: 'worker SDK, one at a time, p99 ms', digits: 2 },

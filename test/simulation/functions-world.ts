@@ -20,7 +20,7 @@ import {
   type StoredEntry,
 } from '../../src/engine/index.ts';
 import { FunctionHost, type HostPorts, processPorts, type StepAttempt, workflow } from '../../src/functions/index.ts';
-import { recall } from '../../src/functions/recall.ts';
+import { type Recall, recall } from '../../src/functions/recall.ts';
 import { type Json, MillraceError } from '../../src/kernel/index.ts';
 import { noTelemetry, type Telemetry } from '../../src/telemetry/index.ts';
 import { Chance } from './chance.ts';
@@ -88,6 +88,8 @@ export class FunctionsWorld {
   drains = 0;
   readonly #wanted: number;
   readonly #killAt: FunctionsWorldOptions['killAt'];
+  readonly #read = new Map<string, StoredEntry[]>();
+  readonly #leases = new Map<string, { readonly length: number; readonly recalled: Recall }>();
   readonly #setAt = new Map<string, number>();
   #born = 0;
   #sent = 0;
@@ -330,7 +332,20 @@ export class FunctionsWorld {
 
   log(runId: string): readonly StoredEntry[] {
     const stored = this.broker.stream(WORKFLOW).logs.get(runId) ?? [];
-    return stored.map(({ seq, text }) => ({ ...(JSON.parse(text) as StoredEntry), seq }));
+    const known = this.#read.get(runId) ?? [];
+    for (const { seq, text } of stored.slice(known.length)) known.push({ ...(JSON.parse(text) as StoredEntry), seq });
+    this.#read.set(runId, known);
+    return known;
+  }
+
+  /** The run's executor and lease, as the log has them. */
+  #leaseOf(runId: string): Recall {
+    const log = this.log(runId);
+    const known = this.#leases.get(runId);
+    if (known?.length === log.length) return known.recalled;
+    const recalled = recall(WORKFLOW, runId, log);
+    this.#leases.set(runId, { length: log.length, recalled });
+    return recalled;
   }
 
   run(runId: string): RunState {
@@ -367,7 +382,7 @@ export class FunctionsWorld {
   checkLeases(): void {
     const open = new Set(this.broker.openInputs(WORKFLOW).map(({ seq }) => seq));
     for (const runId of this.runIds) {
-      const { state, lease } = recall(WORKFLOW, runId, this.log(runId));
+      const { state, lease } = this.#leaseOf(runId);
       if (state.status === 'running' && state.suspended !== true && !open.has(lease)) {
         this.surprises.add(`${runId} executes, and its lease ${lease} is acknowledged`);
       }

@@ -62,6 +62,9 @@ export interface Assets {
  */
 const ACK_WAIT = 5 * SECOND;
 
+/** Inputs of a workflow that controllers may have in hand together. One takes up to 512 (D2), a dead one keeps its share for the ack wait. */
+const INPUTS_OUT = 5_000;
+
 const BASE = {
   storage: 'file',
   discard: 'old',
@@ -148,7 +151,10 @@ export function workflowAssets(definition: Definition, replicas = 1): Assets {
       },
     ],
     consumers: [
-      consumer(stream, CONTROLLER_CONSUMER, 'Inputs on their way to controllers', allInputs(name), { max_deliver: 20 }),
+      consumer(stream, CONTROLLER_CONSUMER, 'Inputs on their way to controllers', allInputs(name), {
+        max_deliver: 20,
+        max_ack_pending: INPUTS_OUT,
+      }),
       ...definition.triggers.map((trigger) =>
         consumer(trigger.stream, triggerConsumer(name, trigger.name), `Starts runs of ${name}`, trigger.subject, {
           max_deliver: 20,

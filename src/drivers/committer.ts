@@ -160,6 +160,8 @@ export class CommitLane {
     const { publisher, batchId, now } = this.#parts;
     const id = batchId();
     const began = now();
+    // Behind single publishes it would be timed as slow as they are.
+    const timed = this.#alone < this.#parts.atLeast;
     this.#busy = true;
     this.#batches++;
     this.#stretch = undefined;
@@ -171,7 +173,9 @@ export class CommitLane {
         if (i < last) publisher.post(subject, data, headerBlock(batch + lines));
         else {
           const block = headerBlock(`${batch}Nats-Batch-Commit: 1\r\n${lines}`);
-          publisher.send(subject, data, block, (outcome) => this.#batchEnded(members, outcome, began));
+          publisher.send(subject, data, block, (outcome) =>
+            this.#batchEnded(members, outcome, timed ? began : undefined),
+          );
         }
       }
     } catch {
@@ -181,14 +185,14 @@ export class CommitLane {
     }
   }
 
-  #batchEnded(members: readonly Member[], outcome: PublishOutcome, began: number): void {
+  #batchEnded(members: readonly Member[], outcome: PublishOutcome, began: number | undefined): void {
     const now = this.#parts.now();
-    const ms = now - Math.max(began, this.#lastBatchEnded);
+    const ms = began === undefined ? 0 : now - Math.max(began, this.#lastBatchEnded);
     this.#lastBatchEnded = now;
     this.#batches--;
     const size = members.length;
     if (outcome.kind === 'stored' && outcome.count === size) {
-      this.#tuner.measured('group', size, ms, now);
+      this.#tuner.measured('group', began === undefined ? 0 : size, ms, now);
       this.#most = Math.min(MOST, this.#most + MANY);
       const { stream, seq } = outcome;
       members.forEach((member, i) => {

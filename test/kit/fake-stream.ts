@@ -27,6 +27,8 @@ export class FakeStream implements Pick<Publisher, 'send' | 'post'> {
   readonly #last = new Map<string, number>();
   readonly #ids = new Map<string, number>();
   #staged: Sent[] = [];
+  /** Called for every fsync. */
+  onSync: () => void = () => undefined;
   batches = true;
   /** Messages with this text cannot be sent at all. */
   unsendable = '';
@@ -76,6 +78,7 @@ export class FakeStream implements Pick<Publisher, 'send' | 'post'> {
     if (known !== undefined) return { kind: 'stored', stream: 'S', seq: known, duplicate: true };
     const expected = sent.headers.get('Nats-Expected-Last-Subject-Sequence');
     if (expected !== undefined && Number(expected) !== (this.#last.get(sent.subject) ?? 0)) return refused(10071);
+    this.onSync();
     return { kind: 'stored', stream: 'S', seq: this.#store(sent), duplicate: false };
   }
 
@@ -88,6 +91,7 @@ export class FakeStream implements Pick<Publisher, 'send' | 'post'> {
     this.#staged = [];
     const wrong = this.batches ? this.#check(members) : refused(10174);
     if (wrong !== undefined) return sent.settle?.(wrong);
+    this.onSync();
     let seq = 0;
     for (const member of members) seq = this.#store(member);
     sent.settle?.({ kind: 'stored', stream: 'S', seq, duplicate: false, count: members.length });

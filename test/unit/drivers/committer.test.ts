@@ -140,6 +140,29 @@ describe('committer', () => {
     expect((await Promise.all(all))[3]).toBe('rejected');
   });
 
+  it.each([
+    ['keeps batches where each fsync takes a millisecond', 1, true],
+    ['and does not where it takes nothing', 0, false],
+  ])('auto finds out with hundreds on their way: %s', async (_, syncMs, batched) => {
+    const { stream, lane, time } = setup('auto', 16);
+    stream.onSync = () => {
+      time.now += syncMs;
+    };
+    let open = 0;
+    const runs = Array.from({ length: 400 }, async (__, i) => {
+      open++;
+      for (let n = 0; n < 30; n++) await lane.publish(`s.${i}`, bytes('x'), {});
+      open--;
+    });
+    while (open > 0) {
+      await turn();
+      for (let i = 0; i < 40 && stream.step(); i++) time.now += 0.02;
+    }
+    await Promise.all(runs);
+    const late = stream.stored.slice(-4_000).filter(({ batch }) => batch !== undefined).length;
+    expect(late > 2_000).toBe(batched);
+  });
+
   it('gives every message the outcome it would have had alone, stored once (property)', async () => {
     const message = fc.record({
       subject: fc.constantFrom('s.a', 's.b', 's.c', 's.d', 's.e', 's.f', 's.g', 's.h'),

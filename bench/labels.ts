@@ -23,6 +23,8 @@ const WORKLOADS: Readonly<Record<string, string>> = {
   'signals.p50': 'signal → result, p50',
   'starts.sleeping.10k': 'starts with 10,000 sleeping runs',
   'starts.sleeping.1m': 'starts with 1,000,000 sleeping runs',
+  'limits.rate': 'hand-rolled publishing of 128 B, no engine',
+  'limits.alone': 'the same, one message at a time',
 };
 
 const SYNC: Readonly<Record<string, string>> = { lazy: 'lazy', always: 'fsynced' };
@@ -97,6 +99,22 @@ export const REMARKS: readonly Remark[] = [
   {
     figure: '*.bare',
     why: 'A run is more than its publishes: inputs are delivered and acknowledged, and the next step waits for the one before.',
+  },
+  {
+    figure: 'limits.*',
+    why: '`nats bench` is a Go program: a message costs it less processor time than JavaScript, and it uses both cores.',
+  },
+  {
+    figure: 'prefect.*',
+    why: 'Prefect itself takes most of the time: both ask the same server.',
+  },
+  {
+    figure: 'soak.memory',
+    why: 'Memory ended above where it began; the series of the soak shows its course.',
+  },
+  {
+    figure: 'linear.*',
+    why: 'More controllers share the same inputs, so now and then two look at one run.',
   },
   {
     figure: 'cold.*',

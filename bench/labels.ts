@@ -23,8 +23,6 @@ const WORKLOADS: Readonly<Record<string, string>> = {
   'signals.p50': 'signal → result, p50',
   'starts.sleeping.10k': 'starts with 10,000 sleeping runs',
   'starts.sleeping.1m': 'starts with 1,000,000 sleeping runs',
-  'limits.rate': 'hand-rolled publishing of 128 B, no engine',
-  'limits.alone': 'the same, one message at a time',
 };
 
 const SYNC: Readonly<Record<string, string>> = { lazy: 'lazy', always: 'fsynced' };

@@ -99,10 +99,6 @@ export const REMARKS: readonly Remark[] = [
     why: 'A run is more than its publishes: inputs are delivered and acknowledged, and the next step waits for the one before.',
   },
   {
-    figure: 'limits.*',
-    why: '`nats bench` is a Go program: a message costs it less processor time than JavaScript, and it uses both cores.',
-  },
-  {
     figure: 'prefect.*',
     why: 'Prefect itself takes most of the time: both ask the same server.',
   },

@@ -1,24 +1,24 @@
 /** The context that a durable function gets: a thin face of its execution. */
 import { derivedFraction, type Json, MillraceError, shortHash } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
-import type { Execution } from './execution.ts';
+import type { Runtime } from './runtime.ts';
 import { runStep } from './steps.ts';
 import type { Context, SignalOptions, StepAttempt, StepOptions } from './types.ts';
 
 const NO_OPTIONS: StepOptions = {};
 
-export function createContext(execution: Execution): Context {
+export function createContext(execution: Runtime): Context {
   return new ExecutionContext(execution);
 }
 
 class ExecutionContext implements Context {
-  readonly #execution: Execution;
+  readonly #execution: Runtime;
   readonly workflow: string;
   readonly runId: string;
   #drawn = 0;
   #log: Logger | undefined;
 
-  constructor(execution: Execution) {
+  constructor(execution: Runtime) {
     this.#execution = execution;
     this.workflow = execution.run.workflow;
     this.runId = execution.run.runId;
@@ -74,7 +74,7 @@ class ExecutionContext implements Context {
   }
 }
 
-function quietOnReplay(execution: Execution): Logger {
+function quietOnReplay(execution: Runtime): Logger {
   const log = execution.ports.telemetry.log.child({ workflow: execution.run.workflow, run: execution.run.runId });
   const say =
     (level: 'debug' | 'info' | 'warn' | 'error') =>

@@ -9,7 +9,6 @@
  */
 import type { InputBody, LogEntry, RunRef, StoredEntry, Transition } from '../engine/index.ts';
 import { type Json, MillraceError, type Result } from '../kernel/index.ts';
-import { noTelemetry, type Telemetry } from '../telemetry/index.ts';
 import { createContext } from './context.ts';
 import { failureOf, StepError } from './errors.ts';
 import { Fence } from './fence.ts';
@@ -17,23 +16,11 @@ import { takeInput } from './inputs.ts';
 import { asJson, copyOf } from './json.ts';
 import { Order, type OrderOwner } from './order.ts';
 import type { Recall } from './recall.ts';
+import type { ExecutionPorts, Runtime } from './runtime.ts';
 import { ExecutionSpans } from './spans.ts';
 import { type Batch, type Effect, type HeldInput, isTooLarge, Tail, type TailOwner } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
 import { Waits } from './waits.ts';
-
-export interface ExecutionPorts {
-  readonly append: (run: RunRef, entry: LogEntry, expectedLast: number) => Promise<Result<number, 'conflict'>>;
-  readonly entries: (run: RunRef) => Promise<readonly StoredEntry[]>;
-  /** Stores a schedule; setting one again is harmless. */
-  readonly setTimer: (run: RunRef, timer: string, at: number) => Promise<void>;
-  readonly cancelTimer: (run: RunRef, timer: string) => void;
-  readonly now: () => number;
-  /** Calls back after `ms` at most once; gives the way to call it off. */
-  readonly after: (ms: number, then: () => void) => () => void;
-  readonly defer: (then: () => void) => void;
-  readonly telemetry: Telemetry;
-}
 
 /** Why an execution does not go on in this process. */
 export interface Loss {
@@ -68,7 +55,7 @@ export interface ExecutionOptions {
   readonly at: number;
 }
 
-export class Execution implements TailOwner, OrderOwner {
+export class Execution implements Runtime, TailOwner, OrderOwner {
   readonly run: RunRef;
   readonly worker: string;
   readonly fn: WorkflowFunction;
@@ -112,7 +99,7 @@ export class Execution implements TailOwner, OrderOwner {
     this.tail = new Tail(this, cause, recalled.state.lastEntry, at);
     this.order = new Order(this, recalled.order);
     this.#fence = new Fence(this);
-    this.spans = ports.telemetry.tracer === noTelemetry.tracer ? undefined : new ExecutionSpans(this);
+    this.spans = ports.telemetry.tracer.enabled ? new ExecutionSpans(this) : undefined;
   }
 
   /** What it waits for; made when there is something. */

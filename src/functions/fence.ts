@@ -4,7 +4,7 @@
  */
 import type { StoredEntry, Transition } from '../engine/index.ts';
 import { MillraceError } from '../kernel/index.ts';
-import type { Execution } from './execution.ts';
+import type { Runtime } from './runtime.ts';
 
 const MAX_CONFLICTS = 100;
 const CLAIMS_AND_ENDS: ReadonlySet<Transition['type']> = new Set([
@@ -16,12 +16,12 @@ const CLAIMS_AND_ENDS: ReadonlySet<Transition['type']> = new Set([
 ]);
 
 export class Fence {
-  readonly #execution: Execution;
+  readonly #execution: Runtime;
   #conflicts = 0;
   /** Others' entries up to this sequence have been taken in. */
   #readTo = 0;
 
-  constructor(execution: Execution) {
+  constructor(execution: Runtime) {
     this.#execution = execution;
   }
 

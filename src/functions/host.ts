@@ -13,9 +13,10 @@ import type { InputBody, InputDelivery, Journal, RunRef, Transition } from '../e
 import { giveBackMs, isEnded, parseInput } from '../engine/index.ts';
 import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { endingOfState } from './ending.ts';
-import { Execution, type ExecutionOwner, type ExecutionPorts, type Loss } from './execution.ts';
+import { Execution, type ExecutionOwner, type Loss } from './execution.ts';
 import { Holding } from './holding.ts';
 import { claimBy, isRecorded, noRecall, type Recall, recall } from './recall.ts';
+import type { ExecutionPorts } from './runtime.ts';
 import type { HeldInput } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
 

@@ -1,13 +1,13 @@
 /** What an input means to a run that is in this process. */
 import type { InputBody } from '../engine/index.ts';
-import type { Execution } from './execution.ts';
+import type { Runtime } from './runtime.ts';
 import type { Batch, HeldInput } from './tail.ts';
 
 /** When an input is looked at again that came while the run was ending, in ms. */
 const ENDING_MS = 50;
 
-/** See {@link Execution.take}. */
-export function takeInput(execution: Execution, input: HeldInput, body: InputBody): void {
+/** See {@link Runtime.take}. */
+export function takeInput(execution: Runtime, input: HeldInput, body: InputBody): void {
   // It has ended, only not in the log yet: then is soon enough to see what the input means to an ended run.
   if (execution.returned) return input.nak(ENDING_MS);
   const { tail } = execution;
@@ -23,7 +23,7 @@ export function takeInput(execution: Execution, input: HeldInput, body: InputBod
 }
 
 /** The batch that its transitions are in; undefined when it means nothing. */
-function push(execution: Execution, seq: number, body: InputBody): Batch | undefined {
+function push(execution: Runtime, seq: number, body: InputBody): Batch | undefined {
   const { waits } = execution;
   switch (body.kind) {
     case 'signal': {
@@ -51,7 +51,7 @@ function push(execution: Execution, seq: number, body: InputBody): Batch | undef
 }
 
 /** The input that wakes it is its lease from here on. */
-function wake(execution: Execution, seq: number): void {
+function wake(execution: Runtime, seq: number): void {
   if (!execution.resting) return;
   execution.resting = false;
   execution.lease = seq;

@@ -8,15 +8,15 @@ import {
   runSpanId,
   type SpanRecord,
 } from '../telemetry/index.ts';
-import type { Execution } from './execution.ts';
+import type { Runtime } from './runtime.ts';
 import type { Batch } from './tail.ts';
 
 export class ExecutionSpans {
-  readonly #execution: Execution;
+  readonly #execution: Runtime;
   #context: ParsedTraceparent | undefined;
   #startedAt = 0;
 
-  constructor(execution: Execution) {
+  constructor(execution: Runtime) {
     this.#execution = execution;
     const { trace, startedAt } = execution.recalled.state;
     if (startedAt !== undefined) this.begin(trace?.traceparent, startedAt);

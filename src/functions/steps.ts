@@ -2,8 +2,8 @@
 import type { Failure, StepState } from '../engine/index.ts';
 import { backoffMs, MillraceError } from '../kernel/index.ts';
 import { failureOf, StepError } from './errors.ts';
-import type { Execution } from './execution.ts';
 import { asJson, copyOf } from './json.ts';
+import type { Runtime } from './runtime.ts';
 import type { Effect } from './tail.ts';
 import type { StepAttempt, StepOptions } from './types.ts';
 
@@ -12,7 +12,7 @@ const DEFAULT_RETRY = { initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.2,
 type Run<T> = (attempt: StepAttempt) => T | PromiseLike<T>;
 
 /** See {@link Context.step}. */
-export function runStep<T>(execution: Execution, name: string, run: Run<T>, options: StepOptions): Promise<T> {
+export function runStep<T>(execution: Runtime, name: string, run: Run<T>, options: StepOptions): Promise<T> {
   const id = execution.idOf(name);
   const { steps } = execution.recalled.state;
   const known = Object.hasOwn(steps, id) ? steps[id] : undefined;
@@ -31,7 +31,7 @@ export function runStep<T>(execution: Execution, name: string, run: Run<T>, opti
 const lostError: Failure = { code: 'MR_INTERNAL', message: 'failed', retryable: false, lost: false };
 
 class Step<T> implements Effect {
-  readonly #execution: Execution;
+  readonly #execution: Runtime;
   readonly #id: string;
   readonly #run: Run<T>;
   readonly #options: StepOptions;
@@ -45,7 +45,7 @@ class Step<T> implements Effect {
   #ended = false;
 
   constructor(
-    execution: Execution,
+    execution: Runtime,
     id: string,
     run: Run<T>,
     options: StepOptions,
@@ -176,11 +176,11 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 /** Made for every attempt, looked at by few: what costs something is made when it is asked for. */
 class Attempt implements StepAttempt {
   readonly attempt: number;
-  readonly #execution: Execution;
+  readonly #execution: Runtime;
   readonly #id: string;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(execution: Execution, id: string, attempt: number, signal: AbortSignal | undefined) {
+  constructor(execution: Runtime, id: string, attempt: number, signal: AbortSignal | undefined) {
     this.attempt = attempt;
     this.#execution = execution;
     this.#id = id;

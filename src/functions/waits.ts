@@ -7,8 +7,8 @@
 import type { Failure, StepState } from '../engine/index.ts';
 import { isToken, type Json, MillraceError } from '../kernel/index.ts';
 import { StepError } from './errors.ts';
-import type { Execution } from './execution.ts';
 import { copyOf } from './json.ts';
+import type { Runtime } from './runtime.ts';
 
 interface Wait {
   readonly id: string;
@@ -33,7 +33,7 @@ const LONGEST_MS = 3_155_760_000_000;
 const NEAR_MS = 60_000;
 
 export class Waits {
-  readonly #execution: Execution;
+  readonly #execution: Runtime;
   readonly #waits = new Map<string, Wait>();
   readonly #byTimer = new Map<string, Wait>();
   readonly #signals: { readonly name: string; readonly payload: Json }[];
@@ -44,7 +44,7 @@ export class Waits {
   /** Timers on their way to the server or there. */
   readonly #onServer = new Map<string, Promise<void>>();
 
-  constructor(execution: Execution) {
+  constructor(execution: Runtime) {
     this.#execution = execution;
     this.#signals = [...execution.recalled.state.signals];
   }

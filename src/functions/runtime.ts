@@ -1,0 +1,69 @@
+/** What the parts of an execution see of it: types only, so that each part can be read, tested and replaced alone. */
+import type { Failure, InputBody, LogEntry, RunRef, StoredEntry, Transition } from '../engine/index.ts';
+import type { Json, Result } from '../kernel/index.ts';
+import type { Telemetry } from '../telemetry/index.ts';
+import type { Order } from './order.ts';
+import type { Recall } from './recall.ts';
+import type { Batch, Effect, HeldInput, Tail } from './tail.ts';
+
+export interface ExecutionPorts {
+  readonly append: (run: RunRef, entry: LogEntry, expectedLast: number) => Promise<Result<number, 'conflict'>>;
+  readonly entries: (run: RunRef) => Promise<readonly StoredEntry[]>;
+  /** Stores a schedule; setting one again is harmless. */
+  readonly setTimer: (run: RunRef, timer: string, at: number) => Promise<void>;
+  readonly cancelTimer: (run: RunRef, timer: string) => void;
+  readonly now: () => number;
+  /** Calls back after `ms` at most once; gives the way to call it off. */
+  readonly after: (ms: number, then: () => void) => () => void;
+  readonly defer: (then: () => void) => void;
+  readonly telemetry: Telemetry;
+}
+
+/** Sleeps, signals and timers of a run; see waits.ts. */
+export interface WaitsOfRun {
+  sleep(ms: number, name: string): Promise<void>;
+  wait(name: string, timeoutMs: number | undefined): Promise<Json>;
+  awaits(name: string): boolean;
+  isSet(timer: string): boolean;
+  /** A signal is in the log. */
+  signal(name: string, payload: Json): void;
+  /** A timer's firing is in the log. */
+  fired(timer: string): void;
+  cancelAll(): void;
+}
+
+/** Spans of a run; see spans.ts. */
+export interface SpansOfRun {
+  attempt(batch: Batch, step: string, attempt: number, startMs: number, outcome: string, error?: Failure): void;
+}
+
+/** An execution, as its parts see it; see execution.ts for what each member means. */
+export interface Runtime {
+  readonly run: RunRef;
+  readonly worker: string;
+  readonly ports: ExecutionPorts;
+  readonly recalled: Recall;
+  readonly tail: Tail;
+  readonly order: Order;
+  readonly waits: WaitsOfRun;
+  readonly spans: SpansOfRun | undefined;
+  readonly signal: AbortSignal;
+  readonly now: number;
+  readonly isOver: boolean;
+  readonly returned: boolean;
+  held: HeldInput[];
+  resting: boolean;
+  lease: number;
+  idOf(name: string): string;
+  enter(): void;
+  leave(): void;
+  wake(): void;
+  push(transition: Transition): Batch | undefined;
+  finish(transition: Transition): Batch | undefined;
+  settle(batch: Batch | undefined, give: () => void): void;
+  replay(id: string, give: () => void): void;
+  effect(effect: Effect): void;
+  take(input: HeldInput, body: InputBody): void;
+  failed(error: unknown): void;
+  abandon(why: { readonly by?: StoredEntry; readonly error?: unknown }): void;
+}

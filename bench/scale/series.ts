@@ -5,9 +5,9 @@ import { ROOT } from './build.ts';
 
 /** Writes a value as JSON; gives its path from the repository's root. */
 export async function keepSeries(name: string, value: unknown): Promise<string> {
-  const folder = join('bench', 'results', 'series');
+  const folder = join('bench', 'results');
   await mkdir(join(ROOT, folder), { recursive: true });
-  const path = join(folder, `${name}.json`);
+  const path = join(folder, `${name}.series.json`);
   await writeFile(join(ROOT, path), `${JSON.stringify(value)}\n`);
   return path;
 }

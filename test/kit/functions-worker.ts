@@ -1,0 +1,23 @@
+/** A process of its own that serves the functions of the integration tests: `functions-worker.ts <url>`. */
+import { appendFileSync } from 'node:fs';
+import { type Context, serveWorkflows, workflow } from '../../src/functions/index.ts';
+
+/** Three steps; each effect leaves a line. */
+export const counted = (file: string) =>
+  workflow<{ n: number }, number>('counted', {}, async (ctx: Context, { n }) => {
+    let sum = n;
+    for (const step of ['a', 'b', 'c']) {
+      sum = await ctx.step(step, async ({ idempotencyKey }) => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        appendFileSync(file, `${idempotencyKey}\n`);
+        return sum + 1;
+      });
+    }
+    return sum;
+  });
+
+const [url, file] = process.argv.slice(2);
+if (url !== undefined && file !== undefined && import.meta.url === `file://${process.argv[1]}`) {
+  await serveWorkflows([counted(file)], { nats: url, name: 'child', concurrency: 50, leaseMs: 3_000 });
+  console.log('serving');
+}

@@ -9,8 +9,6 @@ import {
   type FaultPoint,
   fold,
   type InputBody,
-  type InputDelivery,
-  isEnded,
   type LogEntry,
   MemoryBroker,
   MemoryJournal,
@@ -25,6 +23,7 @@ import { type Json, MillraceError } from '../../src/kernel/index.ts';
 import { noTelemetry, type Telemetry } from '../../src/telemetry/index.ts';
 import { Chance } from './chance.ts';
 import { anyProgram, interpret, type Op, type StepOp } from './functions-program.ts';
+import { tame } from './functions-tame.ts';
 import { Gate, gatedJournal } from './gate.ts';
 
 export const WORKFLOW = 'fn';
@@ -144,22 +143,8 @@ export class FunctionsWorld {
         keepResting: this.chance.pick([0, 1, 100]),
       });
       this.staff.push({ client, host, draining: false });
-      await journal.consume(WORKFLOW, (delivery) => host.handle(this.#tame(delivery)));
+      await journal.consume(WORKFLOW, (delivery) => host.handle(tame(delivery)));
     }
-  }
-
-  /** A process that dies in an acknowledgement does not hear of it. */
-  #tame(delivery: InputDelivery): InputDelivery {
-    const tame =
-      <A extends unknown[]>(call: (...args: A) => void) =>
-      (...args: A): void => {
-        try {
-          call(...args);
-        } catch (error) {
-          if (!(error instanceof SimulatedCrash)) throw error;
-        }
-      };
-    return { ...delivery, ack: tame(delivery.ack), nak: tame(delivery.nak), term: tame(delivery.term) };
   }
 
   #ports(client: string, journal: MemoryJournal): HostPorts {
@@ -403,9 +388,5 @@ export class FunctionsWorld {
     this.now = next;
     if (next === wait) this.expire(() => true);
     return true;
-  }
-
-  ended(): boolean {
-    return this.runIds.every((runId) => isEnded(this.run(runId)));
   }
 }

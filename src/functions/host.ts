@@ -201,9 +201,7 @@ export class FunctionHost implements ExecutionOwner {
       return recorded ? this.#endedAgain(run, input, recalled) : this.#afterEnd(run, input, body, recalled, at);
     if (state.suspended === true && recorded) return this.#restsAgain(run, input, recalled);
     // Recorded, delivered again, and the run does not rest: if it was its executor's lease, the executor is gone.
-    if (state.status === 'running' && recorded) {
-      return input.seq === recalled.lease ? this.#takeOver(run, input, recalled, at) : input.ack();
-    }
+    if (recorded) return input.seq === recalled.lease ? this.#takeOver(run, input, recalled, at) : input.ack();
     await this.#fresh(run, input, body, recalled, at);
   }
 
@@ -258,8 +256,7 @@ export class FunctionHost implements ExecutionOwner {
     const stored = await this.#ports.journal.append(run, entry, state.lastEntry);
     if (!stored.ok) return this.#cold(run, input, body, at);
     if (body.kind === 'signal') return input.ack();
-    const entries = await this.#ports.journal.entries(run);
-    this.#takeOver(run, input, recall(run.workflow, run.runId, entries), at);
+    await this.#cold(run, input, body, at); // it may have been cancelled since
   }
 
   #tell(run: RunRef, notify: string | undefined, ending: Ending): void {

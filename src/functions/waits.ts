@@ -25,6 +25,7 @@ interface Wait {
   stopLocal: (() => void) | undefined;
 }
 
+const ENDED = 'the run ended';
 /** A sleep no longer than this is slept out here: cheaper than resting, and exact. */
 const SLEPT_HERE_MS = 2_000;
 /** A hundred years: further than that no date can be written. */
@@ -39,6 +40,8 @@ export class Waits {
   readonly #signals: { readonly name: string; readonly payload: Json }[];
   /** Timers that fired before the code asked for their waits. */
   readonly #early = new Set<string>();
+  /** Recalled waits that the code has come to. */
+  readonly #met = new Set<string>();
   /** Recalled timers whose waits the code has come to. */
   readonly #asked = new Set<string>();
   /** Timers on their way to the server or there. */
@@ -135,6 +138,7 @@ export class Waits {
     if (!isToken(name)) throw usage(`"${name}" as the name of a wait`, 'use letters, digits, "-" and "_"');
     const id = this.#execution.idOf(base);
     const { steps } = this.#execution.recalled.state;
+    this.#met.add(id);
     return { id, known: Object.hasOwn(steps, id) ? steps[id] : undefined };
   }
 
@@ -265,7 +269,16 @@ export class Waits {
   cancelAll(): void {
     for (const wait of [...this.#waits.values()]) {
       this.#remove(wait, true);
-      this.#execution.push({ type: 'StepCancelled', step: wait.id, attempt: wait.attempt, reason: 'the run ended' });
+      this.#execution.push({ type: 'StepCancelled', step: wait.id, attempt: wait.attempt, reason: ENDED });
+    }
+    // It may end while it is recalled: what the code has not come to is open all the same.
+    const { timers, steps } = this.#execution.recalled.state;
+    for (const timer of Object.keys(timers)) {
+      if (!this.#asked.has(timer) && !this.#early.has(timer)) this.#execution.push({ type: 'TimerCancelled', timer });
+    }
+    for (const { name, status, attempt } of Object.values(steps)) {
+      if (status !== 'waiting' || this.#met.has(name)) continue;
+      this.#execution.push({ type: 'StepCancelled', step: name, attempt, reason: ENDED });
     }
   }
 

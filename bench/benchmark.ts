@@ -79,6 +79,8 @@ export interface FreeBenchmark extends Benchmark {
   readonly kind: 'free';
   /** One series per setting; a single one, without, unless said. */
   readonly syncs?: readonly Sync[];
+  /** Those of a quick run that does not name one; all unless said. */
+  readonly quickSyncs?: readonly Sync[];
   round(context: FreeContext): Promise<Figures>;
 }
 

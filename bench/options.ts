@@ -95,7 +95,7 @@ export function parseCommand(args: readonly string[], benchmarks: readonly AnyBe
   if (values.write === true && values['no-write']) return wrong('--write and --no-write exclude each other');
   const write = values.write ?? !(values.quick || values['no-write']);
   const { chosen, leftOut } = choose(benchmarks, positionals, values);
-  const series = chosen.flatMap((benchmark) => seriesOf(benchmark, syncs));
+  const series = chosen.flatMap((benchmark) => seriesOf(benchmark, syncs, values.quick && values.sync === undefined));
   if (series.length === 0) return wrong(`${positionals.join(', ')} is not measured with sync ${values.sync}`);
   return {
     do: 'run',
@@ -130,9 +130,14 @@ function choose(
   return { chosen, leftOut };
 }
 
-function seriesOf(benchmark: AnyBenchmark, syncs: readonly Sync[]): readonly SeriesSpec[] {
-  const own =
-    benchmark.kind === 'server' ? (benchmark.syncs ?? SYNCS) : benchmark.kind === 'free' ? benchmark.syncs : [];
+function seriesOf(benchmark: AnyBenchmark, syncs: readonly Sync[], quick: boolean): readonly SeriesSpec[] {
+  const own = settingsOf(benchmark, quick);
   if (own === undefined || own.length === 0) return [{ benchmark, sync: undefined }];
   return syncs.filter((sync) => own.includes(sync)).map((sync) => ({ benchmark, sync }));
+}
+
+function settingsOf(benchmark: AnyBenchmark, quick: boolean): readonly Sync[] | undefined {
+  if (benchmark.kind === 'pure') return undefined;
+  if (benchmark.kind === 'server') return benchmark.syncs ?? SYNCS;
+  return quick ? (benchmark.quickSyncs ?? benchmark.syncs) : benchmark.syncs;
 }

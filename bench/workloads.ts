@@ -45,6 +45,7 @@ export interface Beside {
 
 /** Numbers of runs at once that are tried. */
 const TRIED = [32, 128, 512] as const;
+const QUICK_AT_ONCE = 64;
 const RATE_SECONDS = 2;
 const QUICK_SECONDS = 0.5;
 const WARM_SECONDS = 0.7;
@@ -69,8 +70,8 @@ interface Windows {
 function windows(quick: boolean, roundSeconds: number): Windows {
   const least = quick ? QUICK_SECONDS : RATE_SECONDS;
   return {
-    seconds: Math.min(LONGEST_SECONDS, Math.max(least, 3 * roundSeconds)),
-    warmSeconds: Math.min(LONGEST_SECONDS, Math.max(WARM_SECONDS, 1.5 * roundSeconds)),
+    seconds: Math.min(LONGEST_SECONDS, Math.max(least, 2 * roundSeconds)),
+    warmSeconds: Math.min(LONGEST_SECONDS, Math.max(WARM_SECONDS, roundSeconds)),
   };
 }
 
@@ -79,15 +80,32 @@ function roundSeconds({ rate }: Capacity, atOnce: number, steps: number): number
   return (atOnce / rate) * Math.max(1, steps / 3);
 }
 
-/** Tries numbers of runs at once, and stops when more gives less. */
-export async function findCapacity(host: HostHandle, quick: boolean): Promise<Capacity> {
-  let best: Capacity = { atOnce: TRIED[0], rate: TRIED[0] };
-  for (const atOnce of TRIED) {
-    // Nothing is known of a system before its first window.
-    const expected = atOnce === TRIED[0] ? 1 : roundSeconds(best, atOnce, 3);
-    const { perSecond } = await host.saturated({ steps: 3, atOnce, ...windows(true, expected / (quick ? 2 : 1)) });
-    if (atOnce > TRIED[0] && perSecond < 0.9 * best.rate) break;
-    if (atOnce === TRIED[0] || perSecond > best.rate) best = { atOnce, rate: perSecond };
+/** A system whose runs take longer than this at a number of runs at once is busy: more would only wait longer. */
+const BUSY_SECONDS = 8;
+
+/**
+ * Tries numbers of runs at once, until more gives less or fails. When quick it tries one.
+ * @param host is asked for each: one that failed is a new one then
+ * @throws what the first number fails with
+ */
+export async function findCapacity(
+  host: () => Promise<Pick<HostHandle, 'saturated'>>,
+  quick: boolean,
+): Promise<Capacity> {
+  const measure = async (atOnce: number, waveSeconds: number): Promise<Capacity> => {
+    const { perSecond } = await (await host()).saturated({ steps: 3, atOnce, ...windows(true, waveSeconds) });
+    return { atOnce, rate: perSecond };
+  };
+  // Nothing is known of a system before its first window.
+  if (quick) return measure(QUICK_AT_ONCE, 0.5);
+  const [first, ...more] = TRIED;
+  let best = await measure(first, 1);
+  for (const atOnce of more) {
+    const wave = roundSeconds(best, atOnce, 3);
+    if (wave > BUSY_SECONDS) break;
+    const tried = await measure(atOnce, wave).catch(() => undefined); // it does not stand so many
+    if (tried === undefined || tried.rate < 0.9 * best.rate) break;
+    if (tried.rate > best.rate) best = tried;
   }
   return best;
 }
@@ -98,6 +116,7 @@ function rate(steps: number): Workload {
     figure: (sync) => `functions.${steps}.${sync}.rate`,
     label: `${steps} step${steps === 1 ? '' : 's'}, saturated, runs/s`,
     ...{ unit: 'runs/s', digits: 0, better: 'more' },
+    ...(steps === 3 ? {} : { notQuick: true as const }),
     async measure(host, tuned) {
       const { atOnce, quick } = tuned;
       const load = await host.saturated({ steps, atOnce, ...windows(quick, roundSeconds(tuned, atOnce, steps)) });

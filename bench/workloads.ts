@@ -44,7 +44,7 @@ export interface Beside {
 }
 
 /** Numbers of runs at once that are tried. */
-const TRIED = [32, 128, 512] as const;
+const TRIED = [32, 128, 512, 1_024] as const;
 const QUICK_AT_ONCE = 64;
 const RATE_SECONDS = 2;
 const QUICK_SECONDS = 0.5;

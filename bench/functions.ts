@@ -158,6 +158,7 @@ async function round(context: FreeContext): Promise<Figures> {
         }
       } finally {
         await theirs.stop();
+        await ours.stop(); // beside the next peer, which is new, ours is new as well
       }
     }
   } finally {

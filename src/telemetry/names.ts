@@ -44,7 +44,10 @@ export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
     'kind',
   ),
   millrace_functions_ended_total: counter('Runs of durable functions that ended here, by how', 'workflow', 'outcome'),
-  millrace_functions_resumed_total: counter('Runs of durable functions taken over by replaying their journal', 'workflow'),
+  millrace_functions_resumed_total: counter(
+    'Runs of durable functions taken over by replaying their journal',
+    'workflow',
+  ),
   millrace_functions_lost_total: counter('Executions that found another worker in the log and let go', 'workflow'),
   millrace_trigger_messages_total: counter('Source messages, by what became of them', 'workflow', 'trigger', 'outcome'),
   millrace_exhausted_total: counter('Deliveries the server gave up', 'kind'),

@@ -147,11 +147,15 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     this.#active++;
   }
 
-  /** It said that it rests, and moves after all without an input, while it still holds its lease. */
-  wake(): void {
+  /**
+   * It said that it rests, and moves after all without an input, while it still holds its lease.
+   * @param refused the log has not taken that it rests: then it never said so
+   */
+  wake(refused = false): void {
     const rests = this.held.length === 0 && this.tail.isIdle;
     if (!this.resting || rests) return;
     this.resting = false;
+    if (refused && this.tail.withdraw('RunSuspended')) return;
     this.tail.cause = this.lease;
     this.push({ type: 'RunClaimed', worker: this.worker });
   }

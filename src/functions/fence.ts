@@ -78,10 +78,10 @@ export class Fence {
     const { waits } = this.#execution;
     for (const t of transitions) {
       if (t.type === 'SignalReceived') {
-        if (waits.awaits(t.name)) this.#execution.wake();
+        if (waits.awaits(t.name)) this.#execution.wake(true);
         waits.signal(t.name, t.payload);
       } else if (t.type === 'TimerFired' && waits.isSet(t.timer)) {
-        this.#execution.wake();
+        this.#execution.wake(true);
         waits.fired(t.timer);
       }
     }

@@ -76,17 +76,18 @@ export class FunctionHost implements ExecutionOwner {
     return new Promise((resolve) => this.#accept(new Holding(delivery, resolve), delivery));
   }
 
-  #accept(input: Holding, delivery: InputDelivery): void {
+  /** @param first nobody else can have had the input: it has not come before, and has not waited here for long */
+  #accept(input: Holding, delivery: InputDelivery, first = delivery.deliveries === 1): void {
     const key = delivery.run.runId;
     const loading = this.#loading.get(key);
-    if (loading !== undefined) return void loading.then(() => this.#accept(input, delivery));
+    if (loading !== undefined) return void loading.then(() => this.#accept(input, delivery, false));
     const parsed = parseInput(delivery.data);
     if (!parsed.ok) return this.#load(key, input, () => this.#refuse(input, delivery, parsed.error));
     if (this.#draining) return input.nak();
     const body = parsed.value;
     const live = this.#live.get(key);
-    if (live !== undefined) return this.#toLive(live, key, input, body);
-    if (body.kind === 'start' && delivery.deliveries === 1) {
+    if (live !== undefined) return this.#toLive(live, key, input, body, first);
+    if (body.kind === 'start' && first) {
       return this.#start(delivery.run, input, body, noRecall(delivery.run.workflow, key), delivery.at);
     }
     this.#load(key, input, () => this.#cold(delivery.run, input, body, delivery.at));
@@ -108,7 +109,7 @@ export class FunctionHost implements ExecutionOwner {
     this.#loading.set(key, loading);
   }
 
-  #toLive(live: Execution, key: string, input: Holding, body: InputBody): void {
+  #toLive(live: Execution, key: string, input: Holding, body: InputBody, first: boolean): void {
     const index = live.held.findIndex(({ seq }) => seq === input.seq);
     if (index >= 0) {
       // It came again because we held it for too long; the newer delivery is the one the server waits for.
@@ -116,7 +117,7 @@ export class FunctionHost implements ExecutionOwner {
       live.held[index] = input;
       return;
     }
-    if (input.deliveries === 1) return this.#give(live, key, input, body);
+    if (first) return this.#give(live, key, input, body);
     if (live.tail.holds(input.seq)) return input.drop();
     this.#load(key, input, async () => {
       const entries = await this.#ports.journal.entries(live.run);

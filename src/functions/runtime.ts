@@ -57,7 +57,7 @@ export interface Runtime {
   idOf(name: string): string;
   enter(): void;
   leave(): void;
-  wake(): void;
+  wake(refused?: boolean): void;
   push(transition: Transition): Batch | undefined;
   finish(transition: Transition): Batch | undefined;
   settle(batch: Batch | undefined, give: () => void): void;

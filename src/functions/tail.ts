@@ -164,7 +164,24 @@ export class Tail {
   /** F3: tries the refused entry again, behind the given one. */
   again(lastEntry: number): void {
     this.lastEntry = lastEntry;
-    if (this.#inFlight !== undefined) this.#append(this.#inFlight);
+    const batch = this.#inFlight;
+    if (batch === undefined) return;
+    if (batch.transitions.length > 0) return this.#append(batch);
+    this.#inFlight = undefined; // all of it was withdrawn
+    this.#owner.stored(batch);
+  }
+
+  /** Takes back a transition that no append has stored; false when it is not among those that wait. */
+  withdraw(type: Transition['type']): boolean {
+    for (const batch of this.#waiting()) {
+      const index = batch.transitions.findLastIndex((t) => t.type === type);
+      if (index < 0) continue;
+      batch.transitions.splice(index, 1);
+      batch.hard--;
+      this.#hard--;
+      return true;
+    }
+    return false;
   }
 
   /** Replaces everything that waits by one transition: what waited can never be stored. */

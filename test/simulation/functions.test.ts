@@ -44,6 +44,21 @@ if (ONLY !== undefined) {
     });
   });
 
+  describe('seeds that found something once', () => {
+    test.each([
+      [71, 'what was left of an earlier execution acknowledged the lease of a later one'],
+      [299, 'a stale execution swallowed a timer that it did not know'],
+      [334, 'a signal that came before the start was recorded twice'],
+      [1_025, 'a lease was acknowledged when a later claim was made, not when it was stored'],
+      [1_465, 'a run that was cancelled while it was recalled ended with a wait open'],
+      [1_467, 'a retry that was cancelled at once was taken over after the end'],
+      [2_302, 'a run that said it rests, and did not, went on under a lease that others acknowledged'],
+      [3_628, 'a signal that waited for a look into the log was recorded by two'],
+    ])('%i: %s', async (seed) => {
+      await world(seed);
+    });
+  });
+
   const step: Op = { op: 'step', name: 'a', sync: false, fails: 0, fatal: false, caught: false };
   const program: readonly Op[] = [
     { ...step, fails: 1 },

@@ -13,10 +13,10 @@ type Run<T> = (attempt: StepAttempt) => T | PromiseLike<T>;
 
 /** See {@link Context.step}. */
 export function runStep<T>(execution: Runtime, name: string, run: Run<T>, options: StepOptions): Promise<T> {
-  const id = execution.idOf(name);
-  const { steps } = execution.recalled.state;
-  const known = Object.hasOwn(steps, id) ? steps[id] : undefined;
   return new Promise<T>((resolve, reject) => {
+    const id = execution.idOf(name);
+    const { steps } = execution.recalled.state;
+    const known = Object.hasOwn(steps, id) ? steps[id] : undefined;
     // What a step gave was stored as JSON of what it returned: the type is the code's own promise.
     if (known?.status === 'completed') return execution.replay(id, () => resolve((known.output ?? null) as T));
     if (known?.status === 'failed') {

@@ -155,6 +155,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     const rests = this.held.length === 0 && this.tail.isIdle;
     if (!this.resting || rests) return;
     this.resting = false;
+    this.#waits?.rearm();
     if (refused && this.tail.withdraw('RunSuspended')) return;
     this.tail.cause = this.lease;
     this.push({ type: 'RunClaimed', worker: this.worker });

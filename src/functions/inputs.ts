@@ -55,5 +55,6 @@ function wake(execution: Runtime, seq: number): void {
   if (!execution.resting) return;
   execution.resting = false;
   execution.lease = seq;
+  execution.waits.rearm();
   execution.push({ type: 'RunClaimed', worker: execution.worker });
 }

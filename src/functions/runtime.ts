@@ -30,6 +30,8 @@ export interface WaitsOfRun {
   /** A timer's firing is in the log. */
   fired(timer: string): void;
   cancelAll(): void;
+  /** It does not rest after all. */
+  rearm(): void;
 }
 
 /** Spans of a run; see spans.ts. */

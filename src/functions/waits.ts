@@ -160,6 +160,18 @@ export class Waits {
     this.#byTimer.set(timer, wait);
     this.#asked.add(timer);
     if (fired) return void this.fired(timer);
+    this.#arm(wait, timer);
+  }
+
+  /** The run does not rest after all: timers that ended meanwhile, or were not looked after, are. */
+  rearm(): void {
+    for (const wait of this.#waits.values()) {
+      if (wait.timer === undefined || wait.stopLocal !== undefined || this.#onServer.has(wait.timer)) continue;
+      this.#arm(wait, wait.timer);
+    }
+  }
+
+  #arm(wait: Wait, timer: string): void {
     const { ports } = this.#execution;
     const left = wait.at - ports.now();
     if (left > NEAR_MS) return this.#execution.effect({ begin: () => this.#ahead(wait, timer) });
@@ -167,7 +179,8 @@ export class Waits {
     if (here) this.#execution.enter();
     const stop = ports.after(Math.max(0, left), () => {
       wait.stopLocal = undefined;
-      this.#execution.wake();
+      // It has said that it rests: the server's timer wakes it, by an input that others can go by.
+      if (this.#execution.resting) return;
       this.#execution.push({ type: 'TimerFired', timer });
       this.fired(timer);
       if (here) this.#execution.leave();

@@ -1,5 +1,6 @@
 /** The parts of durable functions, and the exact log that each operation writes. */
 import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../../src/drivers/index.ts';
 import { fold, MemoryBroker, MemoryJournal, type StoredEntry, type Transition } from '../../../src/engine/index.ts';
 import {
   type Context,
@@ -120,8 +121,7 @@ describe('recall', () => {
 
 /** Hosts on one broker in memory; gives the way to start runs and read their logs. */
 function world() {
-  const clock = { now: () => Date.now(), sleep: (ms: number) => new Promise<void>((r) => void setTimeout(r, ms)) };
-  const broker = new MemoryBroker({ clock });
+  const broker = new MemoryBroker({ clock: systemClock });
   const outside = new MemoryJournal(broker, 'outside');
   const warned: string[] = [];
   const log = { ...noTelemetry.log, warn: (_: object, message: string) => void warned.push(message) };

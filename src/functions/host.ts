@@ -123,8 +123,11 @@ export class FunctionHost implements ExecutionOwner {
       const entries = await this.#ports.journal.entries(live.run);
       if (live.isOver) return input.nak();
       if (!isRecorded(entries, input.seq)) return this.#give(live, key, input, body);
+      if (input.seq === live.lease) return input.ack();
       const claim = claimBy(entries, input.seq);
-      if (claim === undefined || input.seq === live.lease) return input.ack();
+      const recalled = recall(live.run.workflow, key, entries);
+      if (claim === undefined && recalled.state.suspended === true) return this.#restsAgain(live.run, input, recalled);
+      if (claim === undefined) return input.ack();
       // Ours is what is left of an earlier execution; whoever held this lease is gone.
       live.abandon({ by: claim });
       input.nak();

@@ -55,6 +55,7 @@ if (ONLY !== undefined) {
       [2_302, 'a run that said it rests, and did not, went on under a lease that others acknowledged'],
       [3_628, 'a signal that waited for a look into the log was recorded by two'],
       [7_187, 'a timer of the process woke a run that was about to rest, under the lease it had given up'],
+      [13_932, 'a run rested without its timer: who knew an earlier rest of it acknowledged the lease that told of it'],
     ])('%i: %s', async (seed) => {
       await world(seed);
     });

@@ -10,12 +10,18 @@ import type { NatsConnection } from 'nats';
 
 interface Flushing {
   flushPending(): void;
+  /** What is buffered. */
+  readonly outbound: { size(): number };
 }
+
+/** So much leaves at once: the server begins on it while the turn goes on. */
+const ENOUGH_BYTES = 32_768;
 
 /** The library's protocol handler, as far as it is what we know; it is not part of its interface. */
 function protocolOf(nc: NatsConnection): Flushing | undefined {
   const { protocol } = nc as unknown as { readonly protocol?: Partial<Flushing> };
-  return typeof protocol?.flushPending === 'function' ? (protocol as Flushing) : undefined;
+  const known = typeof protocol?.flushPending === 'function' && typeof protocol.outbound?.size === 'function';
+  return known ? (protocol as Flushing) : undefined;
 }
 
 /** False when the library is not the one we know: then it flushes as it does. For a connection that has just been made. */
@@ -29,6 +35,7 @@ export function gatherWrites(nc: NatsConnection): boolean {
     flush();
   };
   protocol.flushPending = (): void => {
+    if (protocol.outbound.size() >= ENOUGH_BYTES) return flush();
     if (due) return;
     due = true;
     setImmediate(turnOver);

@@ -3,7 +3,8 @@
  *
  * Job: a batch turns many fsyncs into one, but where the server does not wait for the disk it only costs. No API tells which
  * server one has, so while many wait, two short stretches of each are measured. Boundary: knows rates and times, sends nothing.
- *   T1 batches are kept only if they were at least 1.5 times as fast in every round of a comparison;
+ *   T1 batches are kept only if they were at least 1.5 times as fast in every round of a comparison, or where fewer than 5.5
+ *      messages a millisecond were stored one by one while others waited: that is what a disk that is waited for looks like;
  *   T2 a decision is looked at again: at ever longer intervals, and at once after a reconnect, when the server may be another.
  * Pure.
  */
@@ -13,9 +14,13 @@ export type Way = 'alone' | 'group';
 const WINDOW_MS = 50;
 const ROUNDS = 2;
 const CLEARLY = 1.5;
+/** Per ms. With an fsync for each message no server here stored more, without one 20 and more, once the code was warm. */
+const SLOW = 5.5;
 /** A comparison that rested for so long begins anew: the machine may be another by now. */
 const STALE_MS = 2_000;
 const FIRST_AGAIN_MS = 5_000;
+/** A server may have been slow for another reason, a cold start say. */
+const SLOW_AGAIN_MS = 1_000;
 const MAX_AGAIN_MS = 60_000;
 
 export class GroupTuner {
@@ -57,6 +62,7 @@ export class GroupTuner {
     if (this.#ms < WINDOW_MS) return;
     const rate = this.#messages / this.#ms;
     if (way === 'alone') {
+      if (rate < SLOW) return this.#decide('group', now, SLOW_AGAIN_MS);
       this.#aloneRate = rate;
       this.#measure('group', now);
     } else if (rate < this.#aloneRate * CLEARLY) {
@@ -87,9 +93,9 @@ export class GroupTuner {
     this.#ms = 0;
   }
 
-  #decide(way: Way, now: number): void {
+  #decide(way: Way, now: number, firstMs: number = FIRST_AGAIN_MS): void {
     // What was found again is likely to stay so.
-    this.#againMs = way === this.#decision ? Math.min(MAX_AGAIN_MS, this.#againMs * 2) : FIRST_AGAIN_MS;
+    this.#againMs = way === this.#decision ? Math.min(MAX_AGAIN_MS, this.#againMs * 2) : firstMs;
     this.#decision = way;
     this.#measuring = undefined;
     this.#again = now + this.#againMs;

@@ -224,17 +224,19 @@ describe('group tuner', () => {
       compare(tuner, { alone, group }, 0);
       return tuner.way;
     };
-    expect(wayWith(5, 50)).toBe('group');
-    expect(wayWith(5, 7.6)).toBe('group');
-    expect(wayWith(5, 7.4)).toBe('alone');
+    expect(wayWith(20, 50)).toBe('group');
+    expect(wayWith(20, 30.4)).toBe('group');
+    expect(wayWith(20, 29.6)).toBe('alone');
+    expect(wayWith(5.6, 5.6)).toBe('alone');
+    expect(wayWith(5.4, 5.4)).toBe('group');
     expect(wayWith(97, 59)).toBe('alone');
   });
 
   it('T1 one good round is not enough', () => {
     const tuner = new GroupTuner();
     tuner.look(0);
-    tuner.measured('alone', 50, 50, 50);
-    tuner.measured('group', 500, 50, 100);
+    tuner.measured('alone', 500, 50, 50);
+    tuner.measured('group', 5_000, 50, 100);
     expect(tuner.wantsAlone).toBe(true);
     tuner.measured('alone', 5_000, 50, 150);
     tuner.measured('group', 500, 50, 200);
@@ -263,8 +265,8 @@ describe('group tuner', () => {
   it('a refused batch counts as time in which nothing was stored', () => {
     const tuner = new GroupTuner();
     tuner.look(0);
-    tuner.measured('alone', 250, 50, 50);
-    tuner.measured('group', 500, 10, 60);
+    tuner.measured('alone', 500, 50, 50);
+    tuner.measured('group', 1_000, 10, 60);
     tuner.measured('group', 0, 90, 150);
     expect(tuner.way).toBe('alone');
   });
@@ -272,7 +274,7 @@ describe('group tuner', () => {
   it('a comparison that was interrupted begins anew', () => {
     const tuner = new GroupTuner();
     tuner.look(0);
-    tuner.measured('alone', 250, 50, 50);
+    tuner.measured('alone', 500, 50, 50);
     expect(tuner.wantsAlone).toBe(false);
     tuner.look(1_000);
     expect(tuner.wantsAlone).toBe(false);

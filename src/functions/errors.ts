@@ -1,6 +1,7 @@
 /** What a durable function sees when a step has failed for good. */
 import type { Failure } from '../engine/index.ts';
-import { isErrorCode, isMillraceError, MillraceError, messageOf } from '../kernel/index.ts';
+import { isErrorCode, MillraceError } from '../kernel/index.ts';
+import { failureOf as thrownFailure } from '../worker/index.ts';
 
 /** All attempts of a step failed, or a wait for a signal was too long. The same on the first execution and on replay. */
 export class StepError extends MillraceError {
@@ -20,10 +21,5 @@ export class StepError extends MillraceError {
 
 /** What was thrown, as the journal keeps it. */
 export function failureOf(error: unknown): Failure {
-  if (error instanceof StepError) return error.failure;
-  if (!isMillraceError(error)) {
-    return { code: 'MR_STEP_FAILED', message: messageOf(error), retryable: true, lost: false };
-  }
-  const hint = error.hint === undefined ? {} : { hint: error.hint };
-  return { code: error.code, message: error.message, ...hint, retryable: error.next !== 'terminal', lost: false };
+  return error instanceof StepError ? error.failure : thrownFailure(error);
 }

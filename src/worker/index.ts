@@ -1,3 +1,3 @@
-export { NonRetryableError } from './errors.ts';
+export { failureOf, NonRetryableError } from './errors.ts';
 export type { Handler, HandlerOptions, StepContext } from './types.ts';
 export { createWorker, type Worker, type WorkerOptions } from './worker.ts';

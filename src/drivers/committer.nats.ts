@@ -4,7 +4,7 @@ import { CommitLane, type GroupCommit } from './committer.ts';
 import type { NatsDoor } from './connection.nats.ts';
 import type { Headers } from './headers.ts';
 import { openPublisher } from './publisher.nats.ts';
-import type { PublishOutcome } from './publishing.ts';
+import type { Payload, PublishOutcome, Settle } from './publishing.ts';
 
 export type { GroupCommit } from './committer.ts';
 
@@ -21,7 +21,16 @@ export interface Committer {
    * @param stream the stream that listens on the subject
    * @throws what a publisher throws
    */
-  publish(stream: string, subject: string, data: Uint8Array, headers: Headers): Promise<PublishOutcome>;
+  publish(stream: string, subject: string, data: Payload, headers: Headers): Promise<PublishOutcome>;
+  /** The same without a promise. @throws or rejects what a publisher throws */
+  send(
+    stream: string,
+    subject: string,
+    data: Payload,
+    headers: Headers,
+    resolve: Settle,
+    reject: (error: unknown) => void,
+  ): void;
   /** What is outstanding ends as unknown. */
   close(): void;
 }
@@ -48,15 +57,18 @@ export function openCommitter(door: NatsDoor, options: CommitterOptions = {}): C
     for await (const { type } of nc.status()) if (type === 'reconnect') for (const lane of lanes.values()) lane.reset();
   };
   void watch();
+  const laneOf = (stream: string): CommitLane => {
+    let lane = lanes.get(stream);
+    if (lane === undefined) {
+      lane = new CommitLane(parts);
+      lanes.set(stream, lane);
+    }
+    return lane;
+  };
   return {
-    publish: (stream, subject, data, headers) => {
-      let lane = lanes.get(stream);
-      if (lane === undefined) {
-        lane = new CommitLane(parts);
-        lanes.set(stream, lane);
-      }
-      return lane.publish(subject, data, headers);
-    },
+    publish: (stream, subject, data, headers) => laneOf(stream).publish(subject, data, headers),
+    send: (stream, subject, data, headers, resolve, reject) =>
+      laneOf(stream).send(subject, data, headers, resolve, reject),
     close: () => publisher.close(),
   };
 }

@@ -13,8 +13,8 @@
  */
 import { HEADERS } from '../kernel/index.ts';
 import { GroupTuner } from './group-tuner.ts';
-import { type Headers, headerBlock, headerLines } from './headers.ts';
-import type { Publisher, PublishOutcome, Settle } from './publishing.ts';
+import { type Headers, headerLines } from './headers.ts';
+import type { Payload, Publisher, PublishOutcome, Settle } from './publishing.ts';
 
 /** `auto` finds out by measuring; `always` batches whenever enough wait; `never` sends every message alone. */
 export type GroupCommit = 'auto' | 'always' | 'never';
@@ -34,7 +34,7 @@ export interface LaneParts {
 
 interface Member {
   readonly subject: string;
-  readonly data: Uint8Array;
+  readonly data: Payload;
   /** Header lines. */
   readonly lines: string;
   /** What no two members under way may share (G3). */
@@ -78,18 +78,21 @@ export class CommitLane {
     this.#parts = parts;
   }
 
-  publish(subject: string, data: Uint8Array, headers: Headers): Promise<PublishOutcome> {
-    return new Promise((resolve, reject) => {
-      const lines = headerLines(headers);
-      // The usual case first, without an object per message: nothing is in batches, and nothing is to be.
-      if (this.#taken.size === 0 && !this.#groups) return this.#sendAlone(subject, data, lines, resolve);
-      const fenced = headers[HEADERS.expectedLastSubjectSequence] !== undefined;
-      const key = fenced ? subject : headers[HEADERS.msgId];
-      const member = { subject, data, lines, key, resolve, reject };
-      if (key !== undefined && this.#taken.has(key)) this.#hold(key, member);
-      else if (!this.#groups || data.length > LARGE_BYTES) this.#sendAlone(subject, data, lines, resolve);
-      else this.#enqueue(member);
-    });
+  publish(subject: string, data: Payload, headers: Headers): Promise<PublishOutcome> {
+    return new Promise((resolve, reject) => this.send(subject, data, headers, resolve, reject));
+  }
+
+  /** The same without a promise. @throws or rejects what cannot be sent at all */
+  send(subject: string, data: Payload, headers: Headers, resolve: Settle, reject: (error: unknown) => void): void {
+    const lines = headerLines(headers);
+    // The usual case first, without an object per message: nothing is in batches, and nothing is to be.
+    if (this.#taken.size === 0 && !this.#groups) return this.#sendAlone(subject, data, lines, resolve);
+    const fenced = headers[HEADERS.expectedLastSubjectSequence] !== undefined;
+    const key = fenced ? subject : headers[HEADERS.msgId];
+    const member = { subject, data, lines, key, resolve, reject };
+    if (key !== undefined && this.#taken.has(key)) this.#hold(key, member);
+    else if (!this.#groups || data.length > LARGE_BYTES) this.#sendAlone(subject, data, lines, resolve);
+    else this.#enqueue(member);
   }
 
   /** The server may be another one after a reconnect. */
@@ -170,13 +173,11 @@ export class CommitLane {
     try {
       for (const [i, { subject, data, lines }] of members.entries()) {
         const batch = `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${i + 1}\r\n`;
-        if (i < last) publisher.post(subject, data, headerBlock(batch + lines));
-        else {
-          const block = headerBlock(`${batch}Nats-Batch-Commit: 1\r\n${lines}`);
-          publisher.send(subject, data, block, (outcome) =>
+        if (i < last) publisher.post(subject, data, batch + lines);
+        else
+          publisher.send(subject, data, `${batch}Nats-Batch-Commit: 1\r\n${lines}`, (outcome) =>
             this.#batchEnded(members, outcome, timed ? began : undefined),
           );
-        }
       }
     } catch {
       // One of them cannot be sent at all. The server forgets a batch that is never committed.
@@ -248,8 +249,8 @@ export class CommitLane {
     } else this.#memberAlone(next);
   }
 
-  #sendAlone(subject: string, data: Uint8Array, lines: string, settle: Settle): void {
-    this.#parts.publisher.send(subject, data, headerBlock(lines), (outcome) => {
+  #sendAlone(subject: string, data: Payload, lines: string, settle: Settle): void {
+    this.#parts.publisher.send(subject, data, lines, (outcome) => {
       this.#alone--;
       this.#aloneEnded(outcome);
       settle(outcome);

@@ -11,6 +11,7 @@ import { connect, credsAuthenticator, errors, type NatsConnection } from 'nats';
 import { MillraceError, messageOf } from '../kernel/index.ts';
 import type { GroupCommit } from './committer.ts';
 import { gatherWrites } from './gather.nats.ts';
+import type { Payload } from './publishing.ts';
 
 /** The oldest server whose schedules, atomic batches and recovery are known to be right. */
 export const OLDEST_NATS = '2.14.6';
@@ -169,13 +170,17 @@ export function maxPayload(nc: NatsConnection): number {
 }
 
 /**
- * @param what names the message for the error, e.g. `input of step "load"`
+ * @param what names the message for the error, e.g. `input of step "load"`; `of` follows it
  * @throws MillraceError MR_PAYLOAD_TOO_LARGE when the server would refuse it
  */
-export function assertPayload(nc: NatsConnection, bytes: Uint8Array, what: string): void {
+export function assertPayload(nc: NatsConnection, data: Payload, what: string, of?: string): void {
   const limit = maxPayload(nc);
-  if (bytes.length <= limit) return;
-  throw new MillraceError('MR_PAYLOAD_TOO_LARGE', `${what} has ${bytes.length} bytes, the server takes ${limit}`, {
+  // No unit of a string takes more than three bytes: most need not be counted.
+  if (3 * data.length <= limit) return;
+  const bytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
+  if (bytes <= limit) return;
+  const name = of === undefined ? what : `${what} ${of}`;
+  throw new MillraceError('MR_PAYLOAD_TOO_LARGE', `${name} has ${bytes} bytes, the server takes ${limit}`, {
     hint: 'keep large data in an object store or a file and pass a reference, or raise max_payload on the server',
   });
 }

@@ -14,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../kernel/index.ts';
 import type { NatsDoor } from './connection.nats.ts';
 import { Delivered } from './delivered.nats.ts';
+import { wireOf } from './gather.nats.ts';
 import { Holding } from './holding.ts';
 import { Pulling } from './pulling.nats.ts';
 
@@ -124,13 +125,14 @@ class Consuming implements DurableConsumption {
         this.#report(reason);
         resolve();
       };
+      const wire = wireOf(door.nc);
       const pulling = new Pulling({
         nc: door.nc,
         stream,
         consumer,
         most: 2 * maxInFlight,
         receive: (msg) => {
-          const delivered = Delivered.from(msg);
+          const delivered = Delivered.from(msg, wire);
           if (delivered !== undefined) this.#receive(delivered);
         },
         ended,

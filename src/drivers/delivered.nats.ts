@@ -1,10 +1,10 @@
 /** A delivery of a durable consumer, as little work as it can be: headers are read when somebody asks for them. */
 import type { Msg } from 'nats';
 import { type DeliveryNumbers, parseAckSubject } from './ack-subject.ts';
+import type { Wire } from './gather.nats.ts';
 import { plainHeaders } from './publisher.nats.ts';
 
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const [ACK, NAK, WORKING] = [bytes('+ACK'), bytes('-NAK'), bytes('+WPI')];
+const [ACK, NAK, WORKING] = ['+ACK', '-NAK', '+WPI'] as const;
 const NANOS = 1_000_000;
 
 export class Delivered implements DeliveryNumbers {
@@ -16,11 +16,13 @@ export class Delivered implements DeliveryNumbers {
   readonly deliverySeq: number;
   readonly at: number;
   readonly #msg: Msg;
+  readonly #wire: Wire;
   #headers: Readonly<Record<string, string>> | undefined;
   #settled = false;
 
-  private constructor(msg: Msg, numbers: DeliveryNumbers) {
+  private constructor(msg: Msg, wire: Wire, numbers: DeliveryNumbers) {
     this.#msg = msg;
+    this.#wire = wire;
     this.subject = msg.subject;
     this.data = msg.data;
     this.deliveries = numbers.deliveries;
@@ -30,9 +32,9 @@ export class Delivered implements DeliveryNumbers {
   }
 
   /** undefined for a message that no consumer delivered: there is nobody to acknowledge it to. */
-  static from(msg: Msg): Delivered | undefined {
+  static from(msg: Msg, wire: Wire): Delivered | undefined {
     const numbers = parseAckSubject(msg.reply ?? '');
-    return numbers === undefined ? undefined : new Delivered(msg, numbers);
+    return numbers === undefined ? undefined : new Delivered(msg, wire, numbers);
   }
 
   /** First value of each. */
@@ -56,23 +58,25 @@ export class Delivered implements DeliveryNumbers {
   }
 
   nak(delayMs?: number): void {
-    this.#settle(
-      delayMs === undefined || delayMs === 0 ? NAK : bytes(`-NAK ${JSON.stringify({ delay: delayMs * NANOS })}`),
-    );
+    this.#settle(delayMs === undefined || delayMs === 0 ? NAK : `-NAK ${JSON.stringify({ delay: delayMs * NANOS })}`);
   }
 
   term(reason: string): void {
-    this.#settle(bytes(`+TERM ${reason}`));
+    this.#settle(`+TERM ${reason}`);
   }
 
   /** Still in hand: the ack wait begins anew. */
   working(): void {
-    if (!this.#settled) this.#msg.respond(WORKING);
+    if (!this.#settled) this.#answer(WORKING);
   }
 
-  #settle(answer: Uint8Array): void {
+  #settle(answer: string): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#msg.respond(answer);
+    this.#answer(answer);
+  }
+
+  #answer(text: string): void {
+    if (this.#msg.reply !== undefined) this.#wire.respond(this.#msg.reply, text);
   }
 }

@@ -11,15 +11,7 @@ const VERSION = 'NATS/1.0\r\n';
 const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
 const BREAKS = /[\r\n]/;
 
-/**
- * A header block, its version line and the empty line at its end included.
- * @throws MillraceError MR_INPUT_INVALID for a name that is none, or a value with a line break: it would begin another header
- */
-export function encodeHeaders(headers: Headers): Uint8Array {
-  return headerBlock(headerLines(headers));
-}
-
-/** A block of lines that {@link headerLines} made. */
+/** A header block of lines that {@link headerLines} made, its version line and the empty line at its end included. */
 export function headerBlock(lines: string): Uint8Array {
   return Buffer.from(`${VERSION}${lines}\r\n`, 'utf8');
 }

@@ -12,8 +12,8 @@ export {
 export { connectRedis, type RedisDoor, type RedisOptions } from './connection.redis.ts';
 export { type ConsumeOptions, consumeDurable, type DurableConsumption } from './consumer.jetstream.ts';
 export type { Delivered } from './delivered.nats.ts';
-export { encodeHeaders, type Headers } from './headers.ts';
+export { type Headers, headerLines } from './headers.ts';
 export { expectStored, openPublisher, plainHeaders } from './publisher.nats.ts';
-export type { Publisher, PublishOutcome, Settle } from './publishing.ts';
+export type { Payload, Publisher, PublishOutcome, Settle } from './publishing.ts';
 export { type Check, type HttpOptions, type HttpServer, startHttp } from './server.http.ts';
 export { type Closer, installShutdown, type Shutdown, type ShutdownOptions } from './shutdown.node.ts';

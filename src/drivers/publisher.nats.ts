@@ -7,17 +7,12 @@
  *   refused  the server answered with an error code; nothing was stored;
  *   unknown  no answer came (time passed, the connection broke): it may be stored or not, the caller must look.
  */
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection, headers as newHeaders } from 'nats';
+import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from 'nats';
 import { MillraceError } from '../kernel/index.ts';
-import { encodeHeaders, type Headers } from './headers.ts';
+import { type Wire, wireOf } from './gather.nats.ts';
+import { type Headers, headerLines } from './headers.ts';
 import { AckReader } from './pub-ack.ts';
-import type { Publisher, PublishOutcome, Settle } from './publishing.ts';
-
-interface Waiting {
-  readonly settle: Settle;
-  /** The sweep at which it has waited long enough. */
-  readonly due: number;
-}
+import type { Payload, Publisher, PublishOutcome, Settle } from './publishing.ts';
 
 const SWEEP_MS = 250;
 const CLOSED = 'the publisher was closed';
@@ -27,55 +22,80 @@ export function openPublisher(nc: NatsConnection, timeoutMs = 5_000): Publisher 
   return new AckedPublisher(nc, timeoutMs);
 }
 
+/** Where one answer is waited for. */
+class Slot {
+  readonly reply: string;
+  /** Undefined while nobody waits. */
+  settle: Settle | undefined;
+  /** The sweep at which it has waited long enough. */
+  due = 0;
+
+  constructor(reply: string) {
+    this.reply = reply;
+  }
+}
+
 class AckedPublisher implements Publisher {
   readonly #nc: NatsConnection;
+  readonly #wire: Wire;
   readonly #timeoutMs: number;
   /** Sweeps until an answer counts as missing: one more than fit, for the one that is about to come. */
   readonly #patience: number;
   /** Subject of answers up to and including the last dot. */
   readonly #inbox: string;
-  readonly #waiting = new Map<number, Waiting>();
+  /** By the number at the end of their subject. */
+  readonly #slots: (Slot | undefined)[] = [];
+  /**
+   * Numbers to use again, the last freed first: the fewer subjects there are, the more often the server finds where an answer
+   * goes in its cache. One whose answer never came is not used again: it may come yet.
+   */
+  readonly #free: number[] = [];
   readonly #acks = new AckReader();
-  readonly #carrier = new Carrier();
-  readonly #options: { reply: string; headers: MsgHdrs };
-  readonly #unanswered: { headers: MsgHdrs };
   readonly #sweeper: NodeJS.Timeout;
   readonly #stop: () => void;
-  #next = 0;
+  #waiting = 0;
   #sweeps = 0;
   #closed = false;
 
   constructor(nc: NatsConnection, timeoutMs: number) {
     this.#nc = nc;
+    this.#wire = wireOf(nc);
     this.#timeoutMs = timeoutMs;
     this.#patience = Math.ceil(timeoutMs / SWEEP_MS) + 1;
     this.#inbox = `${createInbox()}.`;
-    this.#options = { reply: '', headers: this.#carrier.headers };
-    this.#unanswered = { headers: this.#carrier.headers };
     const subscription = nc.subscribe(`${this.#inbox}*`, { callback: (error, msg) => this.#answer(error, msg) });
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     this.#stop = () => subscription.unsubscribe();
     void this.#watchConnection();
   }
 
-  publish(subject: string, data: Uint8Array, headers: Headers): Promise<PublishOutcome> {
-    return new Promise((resolve) => this.send(subject, data, encodeHeaders(headers), resolve));
+  publish(subject: string, data: Payload, headers: Headers): Promise<PublishOutcome> {
+    return new Promise((resolve) => this.send(subject, data, headerLines(headers), resolve));
   }
 
-  send(subject: string, data: Uint8Array, headers: Uint8Array, settle: Settle): void {
+  send(subject: string, data: Payload, lines: string, settle: Settle): void {
     if (this.#nc.isClosed()) return settle({ kind: 'unknown', reason: 'the connection is closed' });
     if (this.#closed) return settle({ kind: 'unknown', reason: CLOSED });
-    const token = this.#next++;
-    this.#options.reply = this.#inbox + token;
-    this.#carrier.bytes = headers;
-    this.#nc.publish(subject, data, this.#options);
+    const number = this.#free.pop() ?? this.#slots.length;
+    let slot = this.#slots[number];
+    if (slot === undefined) {
+      slot = new Slot(this.#inbox + number);
+      this.#slots[number] = slot;
+    }
+    try {
+      this.#wire.publish(subject, slot.reply, lines, data);
+    } catch (error) {
+      this.#free.push(number);
+      throw error;
+    }
     // Its answer comes in a later turn of the event loop, so it is early enough to say now who waits for it.
-    this.#waiting.set(token, { settle, due: this.#sweeps + this.#patience });
+    slot.settle = settle;
+    slot.due = this.#sweeps + this.#patience;
+    this.#waiting++;
   }
 
-  post(subject: string, data: Uint8Array, headers: Uint8Array): void {
-    this.#carrier.bytes = headers;
-    this.#nc.publish(subject, data, this.#unanswered);
+  post(subject: string, data: Payload, lines: string): void {
+    this.#wire.publish(subject, '', lines, data);
   }
 
   close(): void {
@@ -88,11 +108,14 @@ class AckedPublisher implements Publisher {
 
   #answer(error: Error | null, msg: Msg): void {
     if (error !== null) return;
-    const token = Number(msg.subject.slice(this.#inbox.length));
-    const waiting = this.#waiting.get(token);
-    if (waiting === undefined) return;
-    this.#waiting.delete(token);
-    waiting.settle(this.#outcomeOf(msg));
+    const number = Number(msg.subject.slice(this.#inbox.length));
+    const slot = this.#slots[number];
+    const settle = slot?.settle;
+    if (slot === undefined || settle === undefined) return;
+    slot.settle = undefined;
+    this.#free.push(number);
+    this.#waiting--;
+    settle(this.#outcomeOf(msg));
   }
 
   #outcomeOf(msg: Msg): PublishOutcome {
@@ -105,19 +128,24 @@ class AckedPublisher implements Publisher {
 
   /** Counts time in its own turns: no clock per publish, and time in which this process stood still does not count. */
   #sweep(): void {
-    const now = ++this.#sweeps;
-    // What is due only grows, so the first that is not due ends the walk.
-    for (const [token, waiting] of this.#waiting) {
-      if (waiting.due > now) return;
-      this.#waiting.delete(token);
-      waiting.settle({ kind: 'unknown', reason: `no acknowledgement within ${this.#timeoutMs} ms` });
-    }
+    this.#sweeps++;
+    if (this.#waiting > 0) this.#giveUp(`no acknowledgement within ${this.#timeoutMs} ms`, this.#sweeps);
   }
 
   #fail(reason: string): void {
-    const lost = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const waiting of lost) waiting.settle({ kind: 'unknown', reason });
+    this.#giveUp(reason, Number.POSITIVE_INFINITY);
+  }
+
+  /** Ends those that are due; their numbers are lost. */
+  #giveUp(reason: string, due: number): void {
+    const lost: Settle[] = [];
+    for (const [number, slot] of this.#slots.entries()) {
+      if (slot?.settle === undefined || slot.due > due) continue;
+      lost.push(slot.settle);
+      this.#slots[number] = undefined;
+    }
+    this.#waiting -= lost.length;
+    for (const settle of lost) settle({ kind: 'unknown', reason });
   }
 
   async #watchConnection(): Promise<void> {
@@ -127,15 +155,6 @@ class AckedPublisher implements Publisher {
     }
     this.close();
   }
-}
-
-/**
- * Headers for the client library that are bytes already. Of the headers it is given, its `publish` calls nothing but
- * `encode`, at once, so one object serves all publishes. test/integration/publisher.test.ts tells when that changes.
- */
-class Carrier {
-  bytes: Uint8Array = new Uint8Array(0);
-  readonly headers: MsgHdrs = Object.assign(newHeaders(), { encode: (): Uint8Array => this.bytes });
 }
 
 /** First value of each header. */

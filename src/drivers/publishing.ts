@@ -13,6 +13,9 @@ export type PublishOutcome =
   | { readonly kind: 'refused'; readonly code: number; readonly reason: string }
   | { readonly kind: 'unknown'; readonly reason: string };
 
+/** What a message carries; text is encoded when it is written. */
+export type Payload = string | Uint8Array;
+
 export type Settle = (outcome: PublishOutcome) => void;
 
 export interface Publisher {
@@ -21,14 +24,14 @@ export interface Publisher {
    * @throws MillraceError MR_INPUT_INVALID for headers that cannot be sent; what the client library throws for a subject that
    *   is none, or a message above the server's limit
    */
-  publish(subject: string, data: Uint8Array, headers: Headers): Promise<PublishOutcome>;
+  publish(subject: string, data: Payload, headers: Headers): Promise<PublishOutcome>;
   /**
-   * The same for who has encoded the headers ({@link encodeHeaders}) and wants no promise. Throws as `publish` rejects, and
+   * The same for who has the headers as lines ({@link headerLines}) and wants no promise. Throws as `publish` rejects, and
    * then does not call back.
    */
-  send(subject: string, data: Uint8Array, headers: Uint8Array, settle: Settle): void;
+  send(subject: string, data: Payload, lines: string, settle: Settle): void;
   /** Publishes without asking for an answer. */
-  post(subject: string, data: Uint8Array, headers: Uint8Array): void;
+  post(subject: string, data: Payload, lines: string): void;
   /** Ends the subscription; what is outstanding ends as unknown, and so does what comes later. */
   close(): void;
 }

@@ -1,5 +1,5 @@
 /** Stores the attempts' reports on their runs' `in` subjects, and messages that are no task as dead letters. */
-import { assertPayload, type NatsDoor, openCommitter } from '../drivers/index.ts';
+import { assertPayload, type NatsDoor, openCommitter, type Payload } from '../drivers/index.ts';
 import type { InputBody, TaskMessage } from '../engine/index.ts';
 import { deadSubject, HEADERS, inputSubject, MillraceError, STREAMS, workflowStream } from '../kernel/index.ts';
 import { headersOfContext, type TraceHeaders } from '../telemetry/index.ts';
@@ -17,11 +17,10 @@ export function createResultSink(
   isStopped: () => boolean,
 ): ResultSink & { close(): void } {
   const committer = openCommitter(door);
-  const encoder = new TextEncoder();
   const publish = async (
     stream: string,
     subject: string,
-    data: Uint8Array,
+    data: Payload,
     headers: Readonly<Record<string, string>>,
     what: string,
   ): Promise<void> => {
@@ -40,7 +39,7 @@ export function createResultSink(
 
   return {
     send(task: TaskMessage, body: InputBody, msgId: string, trace: TraceHeaders) {
-      const data = encoder.encode(JSON.stringify(body));
+      const data = JSON.stringify(body);
       const what = body.kind === 'task.succeeded' ? 'the result' : 'the report';
       const headers = { ...contextHeaders(trace), [HEADERS.msgId]: msgId };
       return publish(workflowStream(task.workflow), inputSubject(task.workflow, task.runId), data, headers, what);

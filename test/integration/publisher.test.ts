@@ -1,11 +1,6 @@
+import type { Msg } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  connectNats,
-  encodeHeaders,
-  type NatsDoor,
-  openPublisher,
-  type PublishOutcome,
-} from '../../src/drivers/index.ts';
+import { connectNats, type NatsDoor, openPublisher, type PublishOutcome } from '../../src/drivers/index.ts';
 import { type NatsKit, withNats } from '../kit/index.ts';
 
 let kit: NatsKit;
@@ -69,13 +64,30 @@ describe('publisher', () => {
     expect(await patient.publish('p.d', data, {})).toEqual({ kind: 'unknown', reason: 'the connection is closed' });
   });
 
+  it("an answer that comes too late is nobody else's", async () => {
+    const own = await connectNats({ url: kit.url, name: 'own' });
+    const asked = new Promise<Msg>((resolve) => {
+      own.nc.subscribe('late', { callback: (_error, msg) => resolve(msg) });
+    });
+    const publisher = openPublisher(own.nc, 300);
+    const late = await publisher.publish('late', data, {});
+    expect(late.kind).toBe('unknown');
+    const next = publisher.publish('p.late', data, {});
+    (await asked).respond('{"stream":"P","seq":99999}');
+    const outcome = await next;
+    const last = await door.jsm.streams.getMessage('P', { last_by_subj: 'p.late' });
+    expect(outcome).toEqual({ kind: 'stored', stream: 'P', seq: last?.seq, duplicate: false });
+    publisher.close();
+    await own.close();
+  });
+
   it('rejects what cannot be sent, and the next publish goes through', async () => {
     const publisher = openPublisher(door.nc);
     await expect(publisher.publish('p d', data, {})).rejects.toThrow();
     await expect(publisher.publish('p.d', data, { X: 'a\r\nNats-Rollup: all' })).rejects.toThrow(/cannot be sent/);
     await expect(publisher.publish('p.d', new Uint8Array(2_000_000), {})).rejects.toThrow();
     const outcome = await new Promise<PublishOutcome>((resolve) =>
-      publisher.send('p.e', data, encodeHeaders({ 'X-Name': 'e' }), resolve),
+      publisher.send('p.e', data, 'X-Name: e\r\n', resolve),
     );
     expect(outcome).toMatchObject({ kind: 'stored', stream: 'P' });
     publisher.close();

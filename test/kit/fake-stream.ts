@@ -1,5 +1,5 @@
 /** A stream as a publisher sees it: fences, message ids and atomic batches, in memory, one message of the wire per step. */
-import type { Publisher, PublishOutcome, Settle } from '../../src/drivers/index.ts';
+import type { Payload, Publisher, PublishOutcome, Settle } from '../../src/drivers/index.ts';
 
 export interface Stored {
   readonly subject: string;
@@ -33,12 +33,12 @@ export class FakeStream implements Pick<Publisher, 'send' | 'post'> {
   /** Messages with this text cannot be sent at all. */
   unsendable = '';
 
-  send(subject: string, data: Uint8Array, headers: Uint8Array, settle: Settle): void {
-    this.#put(subject, data, headers, settle);
+  send(subject: string, data: Payload, lines: string, settle: Settle): void {
+    this.#put(subject, data, lines, settle);
   }
 
-  post(subject: string, data: Uint8Array, headers: Uint8Array): void {
-    this.#put(subject, data, headers, undefined);
+  post(subject: string, data: Payload, lines: string): void {
+    this.#put(subject, data, lines, undefined);
   }
 
   /** Handles the next message of the wire; false when there is none. */
@@ -58,12 +58,11 @@ export class FakeStream implements Pick<Publisher, 'send' | 'post'> {
     for (const { settle } of lost) settle?.({ kind: 'unknown', reason: 'the connection was lost' });
   }
 
-  #put(subject: string, data: Uint8Array, block: Uint8Array, settle: Settle | undefined): void {
-    const text = decoder.decode(data);
+  #put(subject: string, data: Payload, block: string, settle: Settle | undefined): void {
+    const text = typeof data === 'string' ? data : decoder.decode(data);
     if (text === this.unsendable) throw new Error('cannot be sent');
-    const lines = decoder.decode(block).split('\r\n').slice(1);
     const headers = new Map(
-      lines.flatMap((line): [string, string][] => {
+      block.split('\r\n').flatMap((line): [string, string][] => {
         const at = line.indexOf(': ');
         return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 2)]];
       }),

@@ -45,8 +45,6 @@ export interface JetStreamOutboxOptions {
 
 type Of<K extends Command['kind']> = Extract<Command, { kind: K }>;
 
-const encoder = new TextEncoder();
-
 /** @param options.door stays the caller's */
 export function openOutbox(options: JetStreamOutboxOptions): Outbox & { close(): void } {
   return new JetStreamOutbox(options);
@@ -113,7 +111,7 @@ class JetStreamOutbox implements Outbox {
     headers: Record<string, string>,
     what: string,
   ): Promise<void> {
-    const data = encoder.encode(JSON.stringify(body));
+    const data = JSON.stringify(body);
     assertPayload(this.#nc, data, what);
     expectStored(await this.#committer.publish(stream, subject, data, headers), subject);
   }
@@ -172,7 +170,7 @@ class JetStreamOutbox implements Outbox {
       'Nats-Schedule-Target': timerFiredSubject(run.workflow, run.runId),
     };
     const subject = timerSubject(run.workflow, run.runId, timer);
-    const data = encoder.encode(JSON.stringify({ v: 1, timer }));
+    const data = JSON.stringify({ v: 1, timer });
     expectStored(await this.#publisher.publish(subject, data, headers), subject);
   }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseAckSubject } from '../../../src/drivers/ack-subject.ts';
-import { encodeHeaders } from '../../../src/drivers/headers.ts';
+import { headerBlock, headerLines } from '../../../src/drivers/headers.ts';
 import { AckReader } from '../../../src/drivers/pub-ack.ts';
 import { isMillraceError } from '../../../src/kernel/index.ts';
 
@@ -10,7 +10,7 @@ const text = (data: Uint8Array): string => new TextDecoder().decode(data);
 
 describe('headers', () => {
   it('are one block, a line each, values trimmed', () => {
-    expect(text(encodeHeaders({ A: ' ü ', B: '' }))).toBe('NATS/1.0\r\nA: ü\r\nB: \r\n\r\n');
+    expect(text(headerBlock(headerLines({ A: ' ü ', B: '' })))).toBe('NATS/1.0\r\nA: ü\r\nB: \r\n\r\n');
   });
 
   it.each([
@@ -22,7 +22,7 @@ describe('headers', () => {
   ])('are refused with %s', (_, headers) => {
     let error: unknown;
     try {
-      encodeHeaders(headers);
+      headerLines(headers);
     } catch (thrown) {
       error = thrown;
     }

@@ -12,6 +12,7 @@ export {
 export { connectRedis, type RedisDoor, type RedisOptions } from './connection.redis.ts';
 export { type ConsumeOptions, consumeDurable, type DurableConsumption } from './consumer.jetstream.ts';
 export type { Delivered } from './delivered.nats.ts';
+export { type Wire, wireOf } from './gather.nats.ts';
 export { type Headers, headerLines } from './headers.ts';
 export { expectStored, openPublisher, plainHeaders } from './publisher.nats.ts';
 export type { Payload, Publisher, PublishOutcome, Settle } from './publishing.ts';

@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Subscription } from 'nats';
-import { connectNats, type DurableConsumption, type NatsDoor } from '../drivers/index.ts';
+import { connectNats, type DurableConsumption, type NatsDoor, wireOf } from '../drivers/index.ts';
 import {
   type Consumption,
   type Definition,
@@ -174,7 +174,7 @@ class Server implements Serving {
       setTimer: (run, id, at) => timer(run, { kind: 'timer', timer: id, at }),
       cancelTimer: (run, id) => void timer(run, { kind: 'timer.cancel', timer: id }).catch(() => undefined),
       wake: ({ workflow, runId }) => nc.publish(wakeSubject(workflow, runId)),
-      notify: (inbox, { runId }, ending) => nc.publish(inbox, JSON.stringify({ runId, ...ending })),
+      notify: (inbox, { runId }, ending) => wireOf(nc).respond(inbox, JSON.stringify({ runId, ...ending })),
       refuse: (delivery, code, reason) => this.#refuse(delivery, code, reason),
     };
   }

@@ -97,6 +97,7 @@ class NatsClient implements Client {
 
   async start<I, O>(fn: WorkflowFunction<I, O>, input: I, options: StartOptions = {}): Promise<RunHandle<O>> {
     const { runId = randomUUID(), trace, by } = options;
+    const fresh = options.runId === undefined ? ({ fresh: true } as const) : {};
     if (!isToken(runId)) {
       throw new MillraceError('MR_INPUT_INVALID', `"${runId}" cannot be a run id`, {
         hint: 'use letters, digits, "-" and "_", at most 64 characters',
@@ -123,6 +124,7 @@ class NatsClient implements Client {
           digest: this.#digestOf(fn.name),
           payload: input as Json, // checked by the function's schema where it executes
           notify: `${this.#inbox}.${token}`,
+          ...fresh,
           ...context,
           ...(by === undefined ? {} : { by }),
         },

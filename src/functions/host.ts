@@ -87,7 +87,7 @@ export class FunctionHost implements ExecutionOwner {
     const body = parsed.value;
     const live = this.#live.get(key);
     if (live !== undefined) return this.#toLive(live, key, input, body, first);
-    if (body.kind === 'start' && first) {
+    if (body.kind === 'start' && body.fresh === true && first) {
       return this.#start(delivery.run, input, body, noRecall(delivery.run.workflow, key), delivery.at);
     }
     this.#load(key, input, () => this.#cold(delivery.run, input, body, delivery.at));

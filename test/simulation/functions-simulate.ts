@@ -14,6 +14,9 @@ const MAX_STEPS = 20_000;
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const START = { v: 1, kind: 'start', digest: 'd', payload: { n: 1 }, notify: '_INBOX.x' } as const;
+/** Every other run is said to be fresh, though its start may come again: effects may then happen twice, the log stays right. */
+const startOf = (runId: string) =>
+  runId.charCodeAt(runId.length - 1) % 2 === 0 ? START : { ...START, fresh: true as const };
 
 /** What people do while it storms. */
 function meddle(world: FunctionsWorld): Promise<unknown> {
@@ -29,7 +32,7 @@ function meddle(world: FunctionsWorld): Promise<unknown> {
   if (what === 'signal') return world.signal(runId, chance.pick(['go', 'ok', 'else']));
   if (what === 'cancel') return world.send(runId, { v: 1, kind: 'cancel', reason: 'enough' });
   if (what === 'retry') return world.send(runId, { v: 1, kind: 'retry' });
-  if (what === 'start') return world.send(runId, START);
+  if (what === 'start') return world.send(runId, startOf(runId));
   const poison = new TextEncoder().encode(chance.pick(['not json', '{"v":9}', '[]']));
   return world.outside.sendRaw({ workflow: WORKFLOW, runId }, poison).catch(() => undefined);
 }
@@ -110,7 +113,7 @@ export async function simulateFunctions(options: FunctionsWorldOptions): Promise
   const world = new FunctionsWorld(options);
   await world.hire();
   // A trigger sends until it knows that its message is stored.
-  for (const runId of world.runIds) while (!(await world.send(runId, START, `start:${runId}`)));
+  for (const runId of world.runIds) while (!(await world.send(runId, startOf(runId), `start:${runId}`)));
   for (let step = 0; step < MAX_STEPS; step++) {
     if (world.storm > 0) world.storm--;
     if (world.serving.length === 0 || !world.stormy || world.chance.happens(0.05)) await world.hire();

@@ -96,6 +96,8 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     by: z.string().optional(),
     /** Durable functions: the inbox where whoever started the run waits for its end. */
     notify: z.string().startsWith('_INBOX.').optional(),
+    /** Durable functions: the run's id was made for this start, so there is no log to look for before its first effect. */
+    fresh: z.literal(true).optional(),
   }),
   z.object({ v: z.literal(1), kind: z.literal('task.started'), ...attempt, worker: z.string() }),
   z.object({ v: z.literal(1), kind: z.literal('task.succeeded'), ...attempt, ...begun, output: json }),

@@ -171,6 +171,27 @@ describe('the log of a run', () => {
     expect((await types()).flat()).toEqual(['RunStarted', 'StepCompleted', 'StepCompleted', 'RunCompleted']);
   });
 
+  test.each([
+    ['that comes again after all memory of it is gone repeats no effect', {}, 1],
+    [
+      'that was said to be fresh and comes again repeats its first effect, and nothing in the log (negative twin)',
+      { fresh: true },
+      2,
+    ],
+  ])('a start %s', async (_, fresh, times) => {
+    const { broker, serve, send, ends, types } = world();
+    const effects: string[] = [];
+    const host = await serve('w', async (ctx) => ctx.step('a', () => effects.push('a')), 0);
+    for (let i = 0; i < 2; i++) {
+      await send({ kind: 'start', digest: 'd', payload: null, ...fresh });
+      await ends();
+      const handled = () => (broker.stream('fn').open.size === 0 && host.executing === 0 ? true : undefined);
+      await waitFor('the start to be dealt with', async () => handled());
+    }
+    expect(effects).toHaveLength(times);
+    expect((await types()).flat()).toEqual(['RunStarted', 'StepCompleted', 'RunCompleted']);
+  });
+
   test('what code does to its input and to a result is not in the log', async () => {
     const { serve, start, ends } = world();
     await serve('w', async (ctx, input: { list: Json[] }) => {

@@ -1,15 +1,15 @@
 /**
- * Refolding: the state of runs from their logs, as after a restart and in replay. From the bytes that the stream stores, so
- * JSON.parse is in it, and beside JSON.parse alone.
+ * Refolding: the state of runs from their logs, as after a restart and in replay. From the bytes that the stream stores, by
+ * what the journal calls to read them, so decoding and JSON.parse are in it, and beside JSON.parse alone.
  */
 import {
   type Definition,
   decision,
+  entryOf,
   fold,
   type InputBody,
   newRun,
   type StoredEntry,
-  upcastEntry,
 } from '../src/engine/index.ts';
 import { amount, figureOf, figuresOf, inTurn, PARTS, type PureBenchmark } from './benchmark.ts';
 import { chain } from './declared-system.ts';
@@ -64,7 +64,7 @@ async function round(scale: number): Promise<Figures> {
   }));
   let kept = 0; // so that nothing is optimised away
   const refold = (): void => {
-    const read = stored.map(({ seq, data }) => ({ ...upcastEntry(JSON.parse(decoder.decode(data))), seq }));
+    const read = stored.map((message) => entryOf(message, 'wf.bench.log.r1'));
     kept += fold(definition.name, 'r1', read).lastEntry;
   };
   const parse = (): void => {

@@ -6,7 +6,7 @@
  */
 import { DeliverPolicy, JetStreamApiError, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
 import type { RunRef, StoredEntry } from '../engine/index.ts';
-import { upcastEntry } from '../engine/index.ts';
+import { storedEntry } from '../engine/index.ts';
 import {
   allLogs,
   isToken,
@@ -37,7 +37,7 @@ function readFailure(what: string, error: unknown): MillraceError {
 
 function entryOf(subject: string, seq: number, json: () => unknown): StoredEntry {
   try {
-    return { ...upcastEntry(json()), seq };
+    return storedEntry(json(), seq);
   } catch (error) {
     const hint = error instanceof MillraceError ? error.hint : undefined;
     throw new MillraceError('MR_JOURNAL_CORRUPT', `message ${seq} on ${subject} is no log entry: ${messageOf(error)}`, {

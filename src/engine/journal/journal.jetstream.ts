@@ -34,9 +34,10 @@ import {
   type Result,
   workflowStream,
 } from '../../kernel/index.ts';
-import { type InputBody, type LogEntry, type StoredEntry, upcastEntry } from '../model/index.ts';
+import type { InputBody, LogEntry, StoredEntry } from '../model/index.ts';
 import { DeliveryChain } from './chain.ts';
 import { JetStreamDelivery } from './delivery.jetstream.ts';
+import { entryOf } from './entry.ts';
 import type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './port.ts';
 
 const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
@@ -44,8 +45,6 @@ const NO_MESSAGE = 10037;
 const STREAM_MISSING = 10059;
 const FLOOR_EVERY_MS = 250;
 const BATCH = 500;
-
-const decoder = new TextDecoder();
 
 export interface JetStreamJournalOptions extends CommitterOptions {
   /** Inputs handled at once in this process; 256 by default. */
@@ -244,19 +243,6 @@ class JetStreamJournal implements Journal {
     }
     return found;
   }
-}
-
-function entryOf(msg: StoredMsg, subject: string): StoredEntry {
-  let value: unknown;
-  try {
-    value = JSON.parse(decoder.decode(msg.data));
-  } catch (cause) {
-    throw new MillraceError('MR_JOURNAL_CORRUPT', `entry ${msg.seq} of ${subject} is not JSON`, {
-      hint: 'somebody else wrote to this log; restrict publishing on wf.*.log.* to controllers',
-      cause,
-    });
-  }
-  return { ...upcastEntry(value), seq: msg.seq };
 }
 
 function isApiError(error: unknown, code: number): boolean {

@@ -1,6 +1,6 @@
 /** The journal in memory: what one client sees of a {@link MemoryBroker}. Several clients of one broker are several processes. */
 import { err, MillraceError, ok, type Result } from '../../kernel/index.ts';
-import { type InputBody, type LogEntry, type StoredEntry, upcastEntry } from '../model/index.ts';
+import { type InputBody, type LogEntry, type StoredEntry, storedEntry } from '../model/index.ts';
 import { MemoryBroker, type MemoryConsumer, type MemoryOptions } from './broker.memory.ts';
 import { DeliveryChain } from './chain.ts';
 import type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './port.ts';
@@ -20,7 +20,7 @@ export class MemoryJournal implements Journal {
   async entries(run: RunRef): Promise<readonly StoredEntry[]> {
     this.#read(run);
     const log = this.broker.stream(run.workflow).logs.get(run.runId) ?? [];
-    return log.map(({ seq, text }) => ({ ...upcastEntry(JSON.parse(text)), seq }));
+    return log.map(({ seq, text }) => storedEntry(JSON.parse(text), seq));
   }
 
   async append(run: RunRef, entry: LogEntry, expectedLast: number): Promise<Result<number, 'conflict'>> {

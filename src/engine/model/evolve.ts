@@ -27,7 +27,7 @@ export function fold(workflow: string, runId: string, entries: readonly StoredEn
 
 /** The state after more entries, copied once for all of them. */
 export function foldOnto(state: RunState, entries: readonly StoredEntry[]): RunState {
-  const draft = new StateDraft(state);
+  const draft = new StateDraft(state, true);
   for (const entry of entries) draft.entry(entry);
   return draft.state;
 }

@@ -48,4 +48,4 @@ export {
 export { StateDraft } from './state-draft.ts';
 export { parseTimer, type TimerName, timerId } from './timers.ts';
 export type { LogEntry, StoredEntry, Transition } from './transitions.ts';
-export { upcastEntry } from './upcast.ts';
+export { storedEntry, upcastEntry } from './upcast.ts';

@@ -3,7 +3,9 @@
  *
  * Job: apply transitions at the cost of what they touch. Boundary: the states that come in are never changed, whoever holds
  * them; what is changed is a copy made here: the run's own fields at once, its steps, timers and signals when the first
- * transition touches them. A step's state is replaced, never changed, so it may be kept by those that read it.
+ * transition touches them. A step's state is replaced, so it may be kept by those that read it between transitions; where
+ * nobody reads until the last one (`unread`, folding), a step that was copied here is changed in place: refolding is mostly
+ * the making of step states.
  * `state` is the draft itself until the last transition: whoever keeps it must not apply more.
  */
 import { unreachable } from '../../kernel/index.ts';
@@ -12,6 +14,7 @@ import type { StoredEntry, Transition } from './transitions.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Signal = RunState['signals'][number];
+type Step = Mutable<StepState>;
 type StepTransition = Extract<Transition, { readonly step: string; readonly attempt: number }>;
 
 /** Sets an own member; a step may be named `__proto__`, and assigning would then change the prototype. */
@@ -26,9 +29,13 @@ export class StateDraft {
   #steps: Record<string, StepState> | undefined;
   #timers: Record<string, number> | undefined;
   #signals: Signal[] | undefined;
+  // Steps made here that nobody has read.
+  readonly #unread: Map<string, Step> | undefined;
 
-  constructor(state: RunState) {
+  /** @param unread nobody looks at `state` before the last transition is applied */
+  constructor(state: RunState, unread = false) {
     this.#state = { ...state };
+    this.#unread = unread ? new Map() : undefined;
   }
 
   get state(): RunState {
@@ -83,16 +90,37 @@ export class StateDraft {
         return;
       case 'RunRetried':
         return this.#retry(t.steps);
-      case 'StepSkipped':
-        return this.#step({ ...stepOf(this.#state, t.step), status: 'skipped', reason: t.reason, endedAt: at });
+      case 'StepSkipped': {
+        const step = this.#ownStep(t.step);
+        step.status = 'skipped';
+        step.reason = t.reason;
+        step.endedAt = at;
+        return;
+      }
+      case 'StepScheduled':
+        return this.#step(scheduled(this.#stepOf(t.step), t, at));
       default:
-        return this.#step(stepAfter(stepOf(this.#state, t.step), t, at));
+        return advance(this.#ownStep(t.step), t, at);
     }
   }
 
-  #step(next: StepState): void {
+  #stepOf(name: string): StepState {
+    return this.#unread?.get(name) ?? stepOf(this.#state, name);
+  }
+
+  /** The step's state, to be changed. */
+  #ownStep(name: string): Step {
+    const own = this.#unread?.get(name);
+    if (own !== undefined) return own;
+    const copy = { ...stepOf(this.#state, name) };
+    this.#step(copy);
+    return copy;
+  }
+
+  #step(next: Step): void {
     if (this.#steps === undefined) this.#state.steps = this.#steps = { ...this.#state.steps };
     put(this.#steps, next.name, next);
+    this.#unread?.set(next.name, next);
   }
 
   #ownTimers(): Record<string, number> {
@@ -133,16 +161,16 @@ export class StateDraft {
     const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...rest } = this.#state;
     this.#state = { ...rest, status: 'running', retries: rest.retries + 1 };
     for (const name of steps) {
-      const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = stepOf(this.#state, name);
+      const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = this.#stepOf(name);
       this.#step({ ...kept, status: 'pending', failures: 0, lost: 0 });
     }
   }
 }
 
 /** A new attempt begins with what outlives the ones before it. */
-function scheduled(step: StepState, t: Extract<Transition, { type: 'StepScheduled' }>, at: number): StepState {
+function scheduled(step: StepState, t: Extract<Transition, { type: 'StepScheduled' }>, at: number): Step {
   const { name, failures, lost, flows, output, reason } = step;
-  const next: Mutable<StepState> = {
+  const next: Step = {
     name,
     status: 'scheduled',
     attempt: t.attempt,
@@ -157,34 +185,48 @@ function scheduled(step: StepState, t: Extract<Transition, { type: 'StepSchedule
   return next;
 }
 
-function stepAfter(step: StepState, t: StepTransition, at: number): StepState {
+function advance(step: Step, t: Exclude<StepTransition, { type: 'StepScheduled' }>, at: number): void {
   switch (t.type) {
-    case 'StepScheduled':
-      return scheduled(step, t, at);
     case 'StepStarted':
-      return { ...step, status: 'running', worker: t.worker, startedAt: t.startedAt ?? at };
+      step.status = 'running';
+      step.worker = t.worker;
+      step.startedAt = t.startedAt ?? at;
+      return;
     case 'FlowStateChanged':
-      return { ...step, flows: { ...step.flows, [t.attempt]: { flowRunId: t.flowRunId, state: t.state } } };
+      step.flows = { ...step.flows, [t.attempt]: { flowRunId: t.flowRunId, state: t.state } };
+      return;
     case 'StepRetryScheduled':
-      return {
-        ...step,
-        status: 'backoff',
-        attempt: t.attempt, // a durable function's attempts are not scheduled
-        error: t.error,
-        retryAt: t.retryAt,
-        failures: step.failures + (t.error.lost ? 0 : 1),
-        lost: step.lost + (t.error.lost ? 1 : 0),
-      };
+      step.status = 'backoff';
+      step.attempt = t.attempt; // a durable function's attempts are not scheduled
+      step.error = t.error;
+      step.retryAt = t.retryAt;
+      if (t.error.lost) step.lost += 1;
+      else step.failures += 1;
+      return;
     case 'StepCompleted':
-      return { ...step, status: 'completed', attempt: t.attempt, output: t.output, endedAt: at };
+      step.status = 'completed';
+      step.attempt = t.attempt;
+      step.output = t.output;
+      step.endedAt = at;
+      return;
     case 'StepFailed':
-      // An attempt whose input could not be computed fails without having been scheduled.
-      return { ...step, status: 'failed', attempt: t.attempt, error: t.error, endedAt: at };
+      step.status = 'failed';
+      step.attempt = t.attempt; // an attempt whose input could not be computed fails without having been scheduled
+      step.error = t.error;
+      step.endedAt = at;
+      return;
     case 'StepCancelled':
-      return { ...step, status: 'cancelled', reason: t.reason, endedAt: at };
+      step.status = 'cancelled';
+      step.reason = t.reason;
+      step.endedAt = at;
+      return;
     case 'SignalAwaited':
     case 'SleepStarted':
-      return { ...step, status: 'waiting', attempt: t.attempt, scheduledAt: at, startedAt: at };
+      step.status = 'waiting';
+      step.attempt = t.attempt;
+      step.scheduledAt = at;
+      step.startedAt = at;
+      return;
     default:
       return unreachable(t);
   }

@@ -15,7 +15,7 @@ import { Fence } from './fence.ts';
 import { takeInput } from './inputs.ts';
 import { asJson, copyOf } from './json.ts';
 import { Order, type OrderOwner } from './order.ts';
-import type { Recall } from './recall.ts';
+import { openEnds, type Recall, recall } from './recall.ts';
 import type { ExecutionPorts, Runtime } from './runtime.ts';
 import { ExecutionSpans } from './spans.ts';
 import { type Batch, type Effect, type HeldInput, isTooLarge, Tail, type TailOwner } from './tail.ts';
@@ -83,6 +83,8 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   #abort: AbortController | undefined;
   #names: Map<string, number> | undefined;
   #active = 0;
+  /** Something could not be stored for its size: the run is to fail. */
+  #tooLarge = false;
   #stopPatience: (() => void) | undefined;
 
   constructor(run: RunRef, fn: WorkflowFunction, options: ExecutionOptions) {
@@ -309,10 +311,28 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   /** An append failed for good, or nobody knows whether it is stored. */
   failed(error: unknown): void {
     if (this.isOver) return;
-    if (!isTooLarge(error)) return this.abandon({ error });
+    if (!isTooLarge(error) || this.#tooLarge) return this.abandon({ error });
+    this.#tooLarge = true;
     this.returned = true;
-    this.tail.replace({ type: 'RunFailed', error: failureOf(error) });
-    this.tail.flush();
+    void this.#failAsStored(error);
+  }
+
+  /** The run ends as the log has it: what waits to be stored never will be, what was stored may have left something open. */
+  async #failAsStored(error: unknown): Promise<void> {
+    const { run, ports, tail } = this;
+    try {
+      const entries = (await ports.entries(run)).filter(({ seq }) => seq <= tail.lastEntry);
+      if (this.isOver) return;
+      const { state } = recall(run.workflow, run.runId, entries);
+      const { effects } = tail.replace((dropped) => [
+        ...dropped.filter(({ type }) => type === 'RunStarted'),
+        ...openEnds(state, 'the run ended'),
+        { type: 'RunFailed', error: failureOf(error) },
+      ]);
+      for (const timer of Object.keys(state.timers)) effects.push({ begin: () => ports.cancelTimer(run, timer) });
+    } catch (cause) {
+      this.abandon({ error: cause });
+    }
   }
 
   /** Ends it here, not the run. */

@@ -15,7 +15,7 @@ import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { endingOfState } from './ending.ts';
 import { Execution, type ExecutionOwner, type Loss } from './execution.ts';
 import { Holding } from './holding.ts';
-import { claimBy, isRecorded, noRecall, type Recall, recall } from './recall.ts';
+import { claimBy, isRecorded, noRecall, openEnds, type Recall, recall } from './recall.ts';
 import type { ExecutionPorts } from './runtime.ts';
 import type { HeldInput } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
@@ -372,14 +372,7 @@ function recordOf({ state }: Recall, body: InputBody): Transition[] {
       return [{ type: 'TimerFired', timer: body.timer }];
     case 'cancel': {
       const { reason, by } = body;
-      const waiting = Object.values(state.steps).filter(({ status }) => status === 'waiting' || status === 'backoff');
-      return [
-        ...Object.keys(state.timers).map((timer): Transition => ({ type: 'TimerCancelled', timer })),
-        ...waiting.map(
-          (step): Transition => ({ type: 'StepCancelled', step: step.name, attempt: step.attempt, reason }),
-        ),
-        { type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }) },
-      ];
+      return [...openEnds(state, reason), { type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }) }];
     }
     default:
       return [];

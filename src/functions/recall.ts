@@ -33,6 +33,15 @@ export function recall(workflow: string, runId: string, entries: readonly Stored
   return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times, lease };
 }
 
+/** What a run that ends has open: its timers are called off, its waits and backoffs cancelled. */
+export function openEnds(state: RunState, reason: string): Transition[] {
+  const open = Object.values(state.steps).filter(({ status }) => status === 'waiting' || status === 'backoff');
+  return [
+    ...Object.keys(state.timers).map((timer): Transition => ({ type: 'TimerCancelled', timer })),
+    ...open.map((step): Transition => ({ type: 'StepCancelled', step: step.name, attempt: step.attempt, reason })),
+  ];
+}
+
 /** Whether the input's transitions are in the log. A start has no mark of its own: a run that is not new was started. */
 export function isRecorded(entries: readonly StoredEntry[], seq: number): boolean {
   return entries.some(({ cause }) => cause === seq);

@@ -184,14 +184,17 @@ export class Tail {
     return false;
   }
 
-  /** Replaces everything that waits by one transition: what waited can never be stored. */
-  replace(transition: Transition): void {
+  /** Replaces everything that waits, which can never be stored, and begins to append what replaces it. */
+  replace(by: (dropped: readonly Transition[]) => readonly Transition[]): Batch {
     const dropped = this.#waiting();
     this.#batches = [];
     this.#inFlight = undefined;
     this.#hard = 0;
-    const batch = this.push(transition);
+    const batch = this.#current();
+    for (const transition of by(dropped.flatMap(({ transitions }) => transitions))) this.push(transition);
     for (const { inputs } of dropped) batch.inputs.push(...inputs);
+    this.flush();
+    return batch;
   }
 
   /** F3: writes nothing any more; gives what was not stored. */

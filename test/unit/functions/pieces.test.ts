@@ -1,7 +1,14 @@
 /** The parts of durable functions, and the exact log that each operation writes. */
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/drivers/index.ts';
-import { fold, MemoryBroker, MemoryJournal, type StoredEntry, type Transition } from '../../../src/engine/index.ts';
+import {
+  fold,
+  type LogEntry,
+  MemoryBroker,
+  MemoryJournal,
+  type StoredEntry,
+  type Transition,
+} from '../../../src/engine/index.ts';
 import {
   type Context,
   FunctionHost,
@@ -120,7 +127,7 @@ describe('recall', () => {
 });
 
 /** Hosts on one broker in memory; gives the way to start runs and read their logs. */
-function world() {
+function world(fits: (entry: LogEntry) => boolean = () => true) {
   const broker = new MemoryBroker({ clock: systemClock });
   const outside = new MemoryJournal(broker, 'outside');
   const warned: string[] = [];
@@ -128,6 +135,11 @@ function world() {
   let sent = 0;
   const serve = async (worker: string, run: (ctx: Context, input: never) => Promise<Json>, keepResting = 100) => {
     const journal = new MemoryJournal(broker, worker);
+    const append = journal.append.bind(journal);
+    journal.append = async (run, entry, expectedLast) => {
+      if (!fits(entry)) throw new MillraceError('MR_PAYLOAD_TOO_LARGE', 'too large', { next: 'terminal' });
+      return append(run, entry, expectedLast);
+    };
     const ports: HostPorts = {
       ...processPorts,
       telemetry: { ...noTelemetry, log },
@@ -205,6 +217,27 @@ describe('the log of a run', () => {
     expect(state.output).toEqual({ got: { n: 2 }, list: ['x'] });
     expect(state.steps['a']?.output).toEqual({ n: 1 });
     expect(state.payload).toEqual({ list: [] });
+  });
+
+  test.each([
+    ['the first entry', 'whole', ['RunStarted', 'RunFailed']],
+    [
+      'a later one',
+      'signal',
+      ['RunStarted', 'SignalAwaited', 'TimerSet', 'TimerCancelled', 'StepCancelled', 'RunFailed'],
+    ],
+  ])('%s that is too large fails the run, and leaves nothing open', async (_, how, log) => {
+    const { serve, start, ends, types } = world((entry) => JSON.stringify(entry).length < 1_000);
+    await serve('w', async (ctx) => {
+      if (how === 'signal') void ctx.signal('never', { timeoutMs: 1_000_000 }).catch(() => undefined);
+      return ctx.step('big', () => 'x'.repeat(1_000));
+    });
+    await start();
+    const state = await ends();
+    expect(state.error).toMatchObject({ code: 'MR_PAYLOAD_TOO_LARGE', retryable: false });
+    expect(state.timers).toEqual({});
+    expect(Object.values(state.steps).map(({ status }) => status)).toEqual(how === 'signal' ? ['cancelled'] : []);
+    expect((await types()).flat()).toEqual(log);
   });
 
   test('a step that fails for good is a StepError, alike live and on replay', async () => {

@@ -13,9 +13,9 @@ import {
   planChanges,
 } from '../../src/manifests/index.ts';
 
-const seed = Number(process.env['MILLRACE_SEED'] ?? Date.now() % 1_000_000);
+const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const parameters = { seed, numRuns: 150 };
-console.log(`property seed: ${seed} (MILLRACE_SEED=${seed} repeats it)`);
+console.log(`property seed: ${seed} (SEED=${seed} repeats it)`);
 
 type Tree = null | boolean | number | string | readonly Tree[] | { readonly [key: string]: Tree };
 

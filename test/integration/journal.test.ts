@@ -126,4 +126,30 @@ describe('journal on JetStream, when the server misbehaves', () => {
     journal.close();
     await lossy.close();
   });
+
+  it('of several entries with one cause only the same bytes are our own after a lost acknowledgement', async () => {
+    const run = { workflow: await freshWorkflow(), runId: 'one-cause' };
+    const lossy = await connectNats({ url: kit.url, name: 'lossy' });
+    const waits = (step: string) =>
+      ({ v: 1, cause: 1, at: 1, transitions: [{ type: 'SignalAwaited', step, attempt: 1, name: 's' }] }) as const;
+    /** What a writer learns whose publisher is closed before the answer comes. */
+    const unanswered = async (step: string, expectedLast: number) => {
+      const journal = openJournal(lossy);
+      const pending = journal.append(run, waits(step), expectedLast);
+      journal.close();
+      return pending;
+    };
+    const journal = openJournal(door);
+    const first = await journal.append(run, waits('first'), 0);
+    if (!first.ok) throw new Error('conflict');
+    const taker = await journal.append(run, waits('of another'), first.value);
+    if (!taker.ok) throw new Error('conflict');
+    expect(await unanswered('of mine', first.value)).toEqual({ ok: false, error: 'conflict' });
+    expect(await unanswered('of another', first.value)).toEqual({ ok: true, value: taker.value });
+    // What comes after what we expected decides, however many follow it.
+    expect(await unanswered('of another', 0)).toEqual({ ok: false, error: 'conflict' });
+    expect((await journal.entries(run)).map(({ seq }) => seq)).toEqual([first.value, taker.value]);
+    journal.close();
+    await lossy.close();
+  });
 });

@@ -17,6 +17,7 @@ import { Delivered } from './delivered.nats.ts';
 import { wireOf } from './gather.nats.ts';
 import { Holding } from './holding.ts';
 import { Pulling } from './pulling.nats.ts';
+import { Slices } from './slices.node.ts';
 
 export interface ConsumeOptions {
   readonly door: NatsDoor;
@@ -60,7 +61,7 @@ class Consuming implements DurableConsumption {
   readonly #stopping = new AbortController();
   readonly #inHand = new Holding<Delivered>();
   /** Fetched and not begun. */
-  readonly #waiting: Delivered[] = [];
+  readonly #slices: Slices<Delivered>;
   #renewing: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   #pulling: Pulling | undefined;
@@ -74,6 +75,10 @@ class Consuming implements DurableConsumption {
 
   constructor(options: ConsumeOptions) {
     this.#options = options;
+    this.#slices = new Slices({
+      begin: (msg) => this.#begin(msg),
+      room: () => !this.#stopped && this.#inFlight < options.maxInFlight,
+    });
   }
 
   run(): void {
@@ -153,14 +158,13 @@ class Consuming implements DurableConsumption {
   }
 
   get #held(): number {
-    return this.#waiting.length + this.#inFlight;
+    return this.#slices.waiting + this.#inFlight;
   }
 
   #receive(msg: Delivered): void {
     if (this.#stopped) return msg.nak();
     this.#inHand.take(msg);
-    if (this.#inFlight < this.#options.maxInFlight) this.#begin(msg);
-    else this.#waiting.push(msg);
+    this.#slices.push(msg);
   }
 
   /** D1: what is in hand for long says so at a third of the ack wait. */
@@ -190,14 +194,13 @@ class Consuming implements DurableConsumption {
       if (this.#inFlight === 0) this.#idle?.();
       return;
     }
-    const next = this.#waiting.shift();
-    if (next !== undefined) this.#begin(next);
+    this.#slices.go();
     // D2
     this.#pulling?.room(this.#held);
   }
 
   #giveBackWaiting(): void {
-    for (const msg of this.#waiting.splice(0)) {
+    for (const msg of this.#slices.clear()) {
       this.#inHand.release(msg);
       msg.nak();
     }

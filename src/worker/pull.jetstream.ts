@@ -5,10 +5,12 @@
  * The client library's own consume() asks for more than it runs; next() makes a subscription per message. Here one
  * subscription lives as long as the pull, and what the open requests may still bring is counted. A wrong count heals: the
  * server says how much of a request is left when it expires, and after a reconnect, an error or missed heartbeats the
- * count begins anew. Counting too little means a message too many, which the runner keeps alive until its turn.
+ * count begins anew. Counting too little means a message too many, which the runner keeps alive until its turn. What comes in a
+ * burst is begun in slices.
  */
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats';
 import { createInbox } from 'nats';
+import { Slices } from '../drivers/index.ts';
 import { messageOf } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
 import type { TaskDelivery, Timers } from './types.ts';
@@ -35,6 +37,7 @@ export interface PullOptions {
 export class Pull {
   readonly #options: PullOptions;
   readonly #inbox = createInbox();
+  readonly #slices: Slices<TaskDelivery>;
   #subscription: Subscription | undefined;
   /** Messages the open requests may still bring. */
   #outstanding = 0;
@@ -47,6 +50,7 @@ export class Pull {
 
   constructor(options: PullOptions) {
     this.#options = options;
+    this.#slices = new Slices({ begin: options.deliver, room: () => !this.#stopped });
   }
 
   start(): void {
@@ -80,12 +84,13 @@ export class Pull {
       this.#options.timers.after(WITHDRAW_MS, resolve);
     });
     await Promise.race([this.#subscription?.drain().catch(() => undefined), away]);
+    for (const delivery of this.#slices.clear()) delivery.nak();
   }
 
   /** While half of what could be begun is still asked for, the rest waits for the next request: one per task is dear. */
   #request(): void {
     const { nc, stream, consumer, free, timers } = this.#options;
-    const room = free();
+    const room = free() - this.#slices.waiting;
     const batch = room - this.#outstanding;
     if (batch <= 0 || batch < this.#outstanding || nc.isClosed()) return;
     this.#outstanding += batch;
@@ -102,7 +107,7 @@ export class Pull {
     const delivery = toDelivery(msg);
     if (delivery === undefined) return;
     if (this.#stopped) return delivery.nak();
-    this.#options.deliver(delivery);
+    this.#slices.push(delivery);
     this.ask();
   }
 

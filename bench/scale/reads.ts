@@ -8,6 +8,8 @@ export interface ProcessReading {
   readonly peakRssMb: number;
   readonly cpuMs: number;
   readonly writeCalls: number;
+  /** How long the main thread was ready to run and no core was free, since it began; 0 where the kernel does not say. */
+  readonly mainWaitMs: number;
 }
 
 function read(path: string): string {
@@ -32,6 +34,7 @@ export function readProcess(pid: number): ProcessReading {
     peakRssMb: (kb(status, 'VmHWM') * 1_024) / 1e6,
     cpuMs: (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MS,
     writeCalls: Number(/^syscw: (\d+)/m.exec(read(`/proc/${pid}/io`))?.[1] ?? 0),
+    mainWaitMs: Number(read(`/proc/${pid}/task/${pid}/schedstat`).split(' ')[1] ?? 0) / 1e6,
   };
 }
 
@@ -61,11 +64,16 @@ export interface NodeReading {
   readonly heapMb: number;
   readonly externalMb: number;
   /**
-   * 99th percentile of the time between two looks of Node's own event loop monitor since the last reading, as Prometheus sees it: the
-   * 10 ms between two looks are in it, so an idle process reads 10 and a bit.
+   * 99th percentile, since the last reading, of how much later than it should Node's event loop monitor came to look. Its metric is
+   * the time between two looks, so that an idle process reads 10 ms and a bit; those 10 are taken off here.
    */
   readonly loopP99Ms: number;
+  /** Spent in garbage collection of any kind since it began, waiting for a core included. */
+  readonly gcMs: number;
 }
+
+/** The time between two looks of an event loop monitor; prom-client's setting unless told otherwise. */
+export const LOOP_LOOK_MS = 10;
 
 export async function readNode(origin: string): Promise<NodeReading> {
   const text = await textOf(`${origin}/metrics`);
@@ -73,7 +81,8 @@ export async function readNode(origin: string): Promise<NodeReading> {
   return {
     heapMb: value('heap_size_used_bytes') / 1e6,
     externalMb: value('external_memory_bytes') / 1e6,
-    loopP99Ms: value('eventloop_lag_p99_seconds') * 1_000,
+    loopP99Ms: Math.max(0, value('eventloop_lag_p99_seconds') * 1_000 - LOOP_LOOK_MS),
+    gcMs: value('gc_duration_seconds_sum') * 1_000,
   };
 }
 

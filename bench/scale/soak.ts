@@ -2,10 +2,11 @@
  * Hours of service in minutes: runs arrive at 70 % of the rate the system can do, whatever becomes of them, with tracing, metrics and
  * log as in production; memory must stay flat and event loops free.
  *
- * First the saturated rate is measured (closed loop), then arrivals follow a schedule of their own (Poisson) and a run's time counts
- * from when it was meant to start. What ended two minutes ago is purged from the streams every minute, as retention would do it:
- * otherwise the disk and the server's index grow with every run, and the soak would only measure that. Everything is sampled every ten
- * seconds. The memory verdict compares the median of the last third of the samples with that of the first third, both after warm-up.
+ * First the rate that it sustains is measured (`saturate.ts`), then arrivals follow a schedule of their own (Poisson) and a run's time
+ * counts from when it was meant to start. What ended two minutes ago is purged from the streams, a little every few seconds, as
+ * retention would do it: otherwise the disk and the server's index grow with every run, and the soak would only measure that; and a
+ * whole minute purged at once holds the stream up. Everything is sampled every ten seconds. The memory verdict compares the median
+ * of the last third of the samples with that of the first third, both after warm-up.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ServerHandle } from '../../ops/stack/index.ts';
@@ -14,10 +15,11 @@ import { spread } from '../summary.ts';
 import { schedule } from '../systems/arrivals.ts';
 import type { Sync } from '../systems/system.ts';
 import { type Load, openLoad } from './load.ts';
-import { readNode, readProcess, readServer } from './reads.ts';
 import { openRig, type Rig } from './rig.ts';
+import { Sampler } from './sampling.ts';
+import { type Sustained, sustained } from './saturate.ts';
 import { inputsOf, type Shape } from './shape.ts';
-import { openSink } from './sink.ts';
+import { openSink, type Sink } from './sink.ts';
 import { type Minute, type Sample, type Verdict, verdictOf } from './verdict.ts';
 
 export interface SoakOptions {
@@ -39,6 +41,8 @@ export interface SoakSeries {
   readonly shape: string;
   readonly sync: Sync;
   readonly saturatedPerSecond: number;
+  /** The same in windows of ten seconds: how steady it was. */
+  readonly saturatedWindows: Sustained['windows'];
   readonly perSecond: number;
   readonly seed: number;
   readonly samples: readonly Sample[];
@@ -51,10 +55,11 @@ export interface SoakResult extends SoakSeries {
   readonly verdict: Verdict;
 }
 
-const AT_ONCE = 256;
-const SATURATED = { warmSeconds: 5, seconds: 15 } as const;
 const SAMPLE_MS = 10_000;
-const PURGE_MS = 60_000;
+const MINUTE_MS = 60_000;
+const PURGE_MS = 5_000;
+/** Between the last run of the saturated minute and the first of the soak: spans are sent, backlogs worked off. */
+const REST_MS = 5_000;
 const KEEP_MS = 120_000;
 const SEED = 4;
 /** More runs open than this: it does not keep up, and the rest of the soak would measure a growing heap of the benchmark's own. */
@@ -62,7 +67,7 @@ const TOO_MANY = 50_000;
 const PAYLOAD = { text: 'x'.repeat(128) } as const;
 
 export async function soak(options: SoakOptions): Promise<SoakResult> {
-  const { dir, shape, sync, minutes, share = 0.7, progress, onAbort } = options;
+  const { dir, shape, sync, progress, onAbort } = options;
   const sink = await openSink();
   onAbort(sink.close);
   const rig = await openRig({ dir, sync, shape, otlpUrl: sink.url });
@@ -73,33 +78,19 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const driver = await rig.startDriver('driver');
     const worker = await rig.startWorker('worker');
     const load = openLoad(rig.door, shape, definition);
-    const saturatedPerSecond = await saturated(load);
-    const perSecond = saturatedPerSecond * share;
-    progress(`saturated ${saturatedPerSecond.toFixed(0)} runs/s; ${perSecond.toFixed(0)}/s for ${minutes} min`);
-    const state: SoakState = { samples: [], took: [], minutes: [], begun: performance.now() };
-    const series = (): SoakSeries => ({
-      ...{ shape: shape.name, sync, saturatedPerSecond, perSecond, seed: SEED },
-      ...{ samples: state.samples, minutes: state.minutes, traceRequests: sink.requests },
-    });
     const over = new AbortController();
     const signal = AbortSignal.any([over.signal, ...(options.signal === undefined ? [] : [options.signal])]);
-    const watching = Promise.all([
-      every(SAMPLE_MS, signal, async () => {
-        state.samples.push(await sample(rig, driver, worker, load, state.begun));
-      }),
-      every(PURGE_MS, signal, purger(rig, [inputsOf(definition).stream, STREAMS.events])),
-      every(60_000, signal, async () => {
-        endMinute(state, progress);
-        await options.keep?.(series());
-      }),
-    ]);
+    const purging = every(PURGE_MS, signal, purger(rig, [inputsOf(definition).stream, STREAMS.events]));
+    let result: SoakResult;
     try {
-      await arrivals(load, perSecond, minutes * 60, state, signal);
+      progress('the rate it sustains is measured: 80 s');
+      const most = await sustained(load, PAYLOAD, options.signal);
+      await pause(REST_MS, undefined, { signal }).catch(() => undefined);
+      result = await offered({ ...options, signal }, { rig, load, driver, worker, most, sink });
     } finally {
       over.abort();
-      await watching;
+      await purging;
     }
-    const result = { ...series(), verdict: verdictOf(state.samples) };
     load.close();
     return result;
   } finally {
@@ -108,31 +99,53 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   }
 }
 
+interface Parts {
+  readonly rig: Rig;
+  readonly load: Load;
+  readonly driver: ServerHandle;
+  readonly worker: ServerHandle | undefined;
+  readonly most: Sustained;
+  readonly sink: Sink;
+}
+
+/** The soak itself: arrivals at their share of `most`, watched. */
+async function offered(options: SoakOptions, { rig, load, driver, worker, most, sink }: Parts): Promise<SoakResult> {
+  const { shape, sync, minutes, share = 0.7, progress, keep } = options;
+  const perSecond = most.perSecond * share;
+  const steady = most.windows.map((rate) => rate.toFixed(0)).join(' ');
+  progress(`it sustains ${most.perSecond.toFixed(0)} runs/s (${steady}); ${perSecond.toFixed(0)}/s for ${minutes} min`);
+  const state: SoakState = { samples: [], took: [], minutes: [], begun: performance.now() };
+  const series = (): SoakSeries => ({
+    ...{ shape: shape.name, sync, saturatedPerSecond: most.perSecond, saturatedWindows: most.windows, perSecond },
+    ...{ seed: SEED, samples: state.samples, minutes: state.minutes, traceRequests: sink.requests },
+  });
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+  const sampler = new Sampler(rig, load, driver, worker, state.begun);
+  await sampler.sample(); // what came before is not the soak's
+  const watching = Promise.all([
+    every(SAMPLE_MS, signal, async () => void state.samples.push(await sampler.sample())),
+    every(MINUTE_MS, signal, async () => {
+      endMinute(state, progress);
+      await keep?.(series());
+    }),
+  ]);
+  try {
+    await arrivals(load, perSecond, minutes * 60, state, signal);
+  } finally {
+    over.abort();
+    await watching;
+    sampler.close();
+  }
+  return { ...series(), verdict: verdictOf(state.samples) };
+}
+
 interface SoakState {
   readonly samples: Sample[];
   /** Latencies since the last minute ended. */
   took: number[];
   readonly minutes: Minute[];
   readonly begun: number;
-}
-
-async function saturated(load: Load): Promise<number> {
-  let ended = 0;
-  let over = false;
-  const lane = async (): Promise<void> => {
-    while (!over) {
-      await load.run(PAYLOAD);
-      ended++;
-    }
-  };
-  const lanes = Promise.all(Array.from({ length: AT_ONCE }, lane));
-  await Promise.race([lanes, pause(SATURATED.warmSeconds * 1_000)]);
-  const [from, begun] = [ended, performance.now()];
-  await Promise.race([lanes, pause(SATURATED.seconds * 1_000)]);
-  const rate = ((ended - from) * 1_000) / (performance.now() - begun);
-  over = true;
-  await lanes;
-  return rate;
 }
 
 async function arrivals(
@@ -177,32 +190,6 @@ async function every(ms: number, signal: AbortSignal, work: () => Promise<void>)
   }
 }
 
-async function sample(
-  rig: Rig,
-  driver: ServerHandle,
-  worker: ServerHandle | undefined,
-  load: Load,
-  begun: number,
-): Promise<Sample> {
-  const of = async (handle: ServerHandle): Promise<Sample['driver']> => {
-    const { rssMb, cpuMs } = readProcess(handle.pid);
-    return { rssMb, cpuMs, ...(await readNode(handle.url)) };
-  };
-  const [server, drivers, workers] = await Promise.all([
-    readServer(rig.monitor),
-    of(driver),
-    worker === undefined ? undefined : of(worker),
-  ]);
-  const { rssMb, cpuMs } = readProcess(rig.nats.pid);
-  return {
-    second: (performance.now() - begun) / 1_000,
-    driver: drivers,
-    ...(workers === undefined ? {} : { worker: workers }),
-    server: { rssMb, cpuMs, messages: server.messages, streamMb: server.bytes / 1e6 },
-    bench: { rssMb: process.memoryUsage.rss() / 1e6, open: load.open },
-  };
-}
-
 /** Purges what was stored two minutes ago: runs of this workflow end within seconds. */
 function purger({ door }: Rig, streams: readonly string[]): () => Promise<void> {
   const marks: { readonly at: number; readonly last: ReadonlyMap<string, number> }[] = [];
@@ -230,6 +217,7 @@ function endMinute(state: SoakState, progress: SoakOptions['progress']): void {
   progress(
     `minute ${state.minutes.length}: ${minute.ended} runs, p50 ${minute.p50Ms.toFixed(1)} ms, p99 ${minute.p99Ms.toFixed(1)} ms; ` +
       `driver ${last?.driver.rssMb.toFixed(0)} MB, worker ${last?.worker?.rssMb.toFixed(0) ?? '-'} MB, ` +
-      `server ${last?.server.rssMb.toFixed(0)} MB; loop p99 ${loop.toFixed(1)} ms`,
+      `server ${last?.server.rssMb.toFixed(0)} MB; loop p99 ${loop.toFixed(1)} ms, ` +
+      `${(100 * (last?.driver.waitShare ?? 0)).toFixed(0)} % waiting for a core`,
   );
 }

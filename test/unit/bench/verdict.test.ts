@@ -3,21 +3,26 @@ import { diskFlushes, metricOf } from '../../../bench/scale/reads.ts';
 import { type Sample, verdictOf } from '../../../bench/scale/verdict.ts';
 
 function samples(count: number, driverMb: (i: number) => number, workerMb: (i: number) => number): Sample[] {
-  const node = (rssMb: number, loopP99Ms: number) => ({ rssMb, cpuMs: 0, heapMb: 0, externalMb: 0, loopP99Ms });
+  const node = (rssMb: number, loopP99Ms: number) => ({
+    ...{ rssMb, cpuMs: 0, heapMb: rssMb / 2, externalMb: 0, loopP99Ms },
+    ...{ waitShare: loopP99Ms / 100, gcShare: loopP99Ms / 200 },
+  });
   return Array.from({ length: count }, (_, i) => ({
     second: i * 10,
     driver: node(driverMb(i), 11),
     worker: node(workerMb(i), i === count - 1 ? 40 : 12),
     server: { rssMb: 100 + i, cpuMs: 0, messages: 0, streamMb: 0 },
-    bench: { rssMb: 0, open: 0 },
+    bench: { rssMb: 0, open: 0, loopP99Ms: 0 },
   }));
 }
 
 describe('the verdict of a soak', () => {
   it('is flat when memory only warms up and spikes', () => {
     const warming = (i: number): number => (i < 20 ? 100 + 5 * i : i % 17 === 0 ? 260 : 200);
-    const { worst, loopP99Ms, loopWorstMs, enough } = verdictOf(samples(100, warming, () => 150));
+    const verdict = verdictOf(samples(100, warming, () => 150));
+    const { worst, loopP99Ms, loopWorstMs, enough } = verdict;
     expect([worst.ratio, worst.mbPerHour, loopP99Ms, loopWorstMs, enough]).toEqual([1, 0, 12, 40, true]);
+    expect([verdict.waitShare, verdict.gcShare]).toEqual([0.12, 0.06]);
   });
 
   it('names the process that grows, the server aside', () => {
@@ -28,7 +33,8 @@ describe('the verdict of a soak', () => {
         (i) => 100 + i,
       ),
     );
-    expect(worst).toEqual({ process: 'worker', firstMb: 132, lastMb: 186, ratio: 132 / 186, mbPerHour: 360 });
+    const heap = { heapFirstMb: 60, heapLastMb: 87 }; // the least of each third: what a full collection leaves
+    expect(worst).toEqual({ process: 'worker', firstMb: 132, lastMb: 186, ratio: 132 / 186, mbPerHour: 360, ...heap });
     expect(growth.map(({ process }) => process)).toEqual(['driver', 'worker', 'server']);
   });
 

@@ -1,6 +1,7 @@
 /** A process of its own that serves the functions of the integration tests: `functions-worker.ts <url>`. */
 import { appendFileSync } from 'node:fs';
 import { type Context, serveWorkflows, workflow } from '../../src/functions/index.ts';
+import type { Json } from '../../src/kernel/index.ts';
 
 /** Three steps; each effect leaves a line. */
 export const counted = (file: string) =>
@@ -16,8 +17,21 @@ export const counted = (file: string) =>
     return sum;
   });
 
+/** Asks, waits for the signal `answer`, books what it says; each effect leaves a line. */
+export const asked = (file: string) =>
+  workflow<null, Json>('asked', {}, async (ctx: Context) => {
+    const leave = ({ idempotencyKey }: { readonly idempotencyKey: string }): void =>
+      appendFileSync(file, `${idempotencyKey}\n`);
+    await ctx.step('ask', leave);
+    const answer = await ctx.signal('answer');
+    return ctx.step('book', (attempt) => {
+      leave(attempt);
+      return answer;
+    });
+  });
+
 const [url, file] = process.argv.slice(2);
 if (url !== undefined && file !== undefined && import.meta.url === `file://${process.argv[1]}`) {
-  await serveWorkflows([counted(file)], { nats: url, name: 'child', concurrency: 50, leaseMs: 3_000 });
+  await serveWorkflows([counted(file), asked(file)], { nats: url, name: 'child', concurrency: 50, leaseMs: 3_000 });
   console.log('serving');
 }

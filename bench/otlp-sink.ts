@@ -7,7 +7,7 @@ const server = createServer((request, response) => {
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
   });
-  request.on('end', () => response.setHeader('content-type', 'application/json').end('{}'));
+  request.on('end', () => response.setHeader('content-type', 'application/x-protobuf').end());
 });
 server.listen(0, '127.0.0.1', () => process.send?.({ port: (server.address() as AddressInfo).port }));
 process.on('message', () => process.send?.({ bytes }));

@@ -1,27 +1,29 @@
 /**
- * The tracer over OpenTelemetry's batching exporter (OTLP over HTTP).
+ * The tracer that sends OTLP over HTTP, as protobuf.
  *
- * Job: turn spans, with ids and times known from the journal or measured here, into OTLP. Boundary: no context manager, no
- * instrumentation, no global registration; who the parent is travels in our own headers.
+ * Job: turn spans, with ids and times known from the journal or measured here, into requests (otlp.ts) and have them sent by
+ * OpenTelemetry's own transport: its retries, timeouts and `OTEL_EXPORTER_OTLP_*` settings (headers, compression,
+ * certificates). Boundary: no context manager, no instrumentation, no global registration; who the parent is travels in
+ * our own headers.
  *   T1 nothing here throws or waits: while the collector is away spans are kept up to a limit, then dropped;
  *   T2 an outage of the collector is one warning when it begins and one line when it is over;
  *   T3 a span whose parent was not sampled is not sent.
  */
-import { type SpanContext, SpanKind, SpanStatusCode, TraceFlags } from '@opentelemetry/api';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
-import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
-import {
-  BatchSpanProcessor,
-  RandomIdGenerator,
-  type ReadableSpan,
-  type SpanExporter,
-} from '@opentelemetry/sdk-trace-base';
-import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
+import { randomFillSync } from 'node:crypto';
+import { context } from '@opentelemetry/api';
+import { suppressTracing } from '@opentelemetry/core';
+import { OTLPExporterBase } from '@opentelemetry/otlp-exporter-base';
+import { convertLegacyHttpOptions, createOtlpHttpExportDelegate } from '@opentelemetry/otlp-exporter-base/node-http';
+import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
+import { SpanBatch } from './otlp.ts';
 import type { Attributes, LiveSpan, Logger, SpanRecord, TraceHeaders, Tracer } from './port.ts';
 import { formatTraceparent, parseTraceparent } from './propagation.ts';
 
-/** More than a second of full load; beyond it spans are dropped (T1). */
+/** Spans kept: more than a second of full load; beyond it they are dropped (T1). */
 const QUEUE = 20_000;
+/** A request is closed at as many spans or bytes. Most spans take less than 256 bytes. */
+const BATCH = 1_000;
+const BATCH_BYTES = 256 * 1_024;
 const EXPORT_TIMEOUT_MS = 10_000;
 /** Longest wait of a flush: a collector that hangs must not hold up the end of a process. */
 const FLUSH_MS = 3_000;
@@ -42,40 +44,36 @@ export interface OtelTracer extends Tracer {
   close(): Promise<void>;
 }
 
-const KINDS: Readonly<Record<SpanRecord['kind'], SpanKind>> = {
-  internal: SpanKind.INTERNAL,
-  server: SpanKind.SERVER,
-  client: SpanKind.CLIENT,
-  producer: SpanKind.PRODUCER,
-  consumer: SpanKind.CONSUMER,
-};
-
-type HrTime = [number, number];
-
-function hrTime(ms: number): HrTime {
-  const seconds = Math.floor(ms / 1_000);
-  return [seconds, Math.round((ms - seconds * 1_000) * 1e6)];
+/** A request and the spans in it. */
+interface Sealed {
+  readonly bytes: Uint8Array;
+  readonly spans: number;
 }
 
-/** Says once that the collector is away, and once that it is back (T2). */
-function watched(exporter: SpanExporter, log: Logger, url: string): SpanExporter {
-  let away = false;
-  return {
-    export(spans, done) {
-      exporter.export(spans, (result) => {
-        const failed = result.error !== undefined || result.code !== 0;
-        if (failed && !away) {
-          log.warn(
-            { url, error: result.error?.message ?? 'refused', spans: spans.length },
-            'the trace collector does not take spans; they are dropped until it does (no effect on runs)',
-          );
-        } else if (!failed && away) log.info({ url }, 'the trace collector takes spans again');
-        away = failed;
-        done(result);
-      });
-    },
-    shutdown: () => exporter.shutdown(),
+/** OpenTelemetry's transport for requests that are encoded already. */
+function transport(url: string): OTLPExporterBase<Sealed> {
+  const headers = { 'Content-Type': 'application/x-protobuf' };
+  const options = convertLegacyHttpOptions({ url, timeoutMillis: EXPORT_TIMEOUT_MS }, 'TRACES', 'v1/traces', headers);
+  const serializer = {
+    serializeRequest: ({ bytes }: Sealed) => bytes,
+    deserializeResponse: ProtobufTraceSerializer.deserializeResponse,
   };
+  const counted = { name: 'span', countItems: ({ spans }: Sealed) => spans } as const;
+  return new OTLPExporterBase(
+    createOtlpHttpExportDelegate(options, serializer, 'otlp_http_span_exporter', counted, undefined),
+  );
+}
+
+/** Random ids of as many bytes, in hex. */
+const pool = Buffer.alloc(4_096);
+let used = pool.length;
+function randomHex(bytes: number): string {
+  if (used + bytes > pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += bytes;
+  return pool.toString('hex', used - bytes, used);
 }
 
 /** Settles with the work, or after `ms`; never rejects. */
@@ -88,32 +86,103 @@ async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
   clearTimeout(timer);
 }
 
-class OtlpTracer implements OtelTracer {
-  readonly enabled = true;
-  readonly #processor: BatchSpanProcessor;
-  readonly #resource: Resource;
-  readonly #scope: ReadableSpan['instrumentationScope'];
-  readonly #ids = new RandomIdGenerator();
+/** Spans gathered into requests that are sent one after another. */
+class Sender {
+  readonly #url: string;
+  readonly #log: Logger;
+  readonly #delayMs: number;
+  readonly #transport: OTLPExporterBase<Sealed>;
+  readonly #batch: SpanBatch;
+  #timer: NodeJS.Timeout | undefined;
+  /** Settles when all requests so far are over; never rejects. */
+  #sent: Promise<void> = Promise.resolve();
+  /** Spans sealed and not sent. */
+  #waiting = 0;
+  #away = false;
+  #closed = false;
 
-  constructor(options: OtelOptions) {
-    const { service, otlpUrl, log, version } = options;
-    this.#resource = resourceFromAttributes({
-      [ATTR_SERVICE_NAME]: service,
-      ...(version === undefined ? {} : { [ATTR_SERVICE_VERSION]: version }),
-    });
-    this.#scope = { name: 'millrace', ...(version === undefined ? {} : { version }) };
-    const url = `${otlpUrl.replace(/\/+$/, '')}/v1/traces`;
-    const exporter = watched(new OTLPTraceExporter({ url, timeoutMillis: EXPORT_TIMEOUT_MS }), log, url);
-    this.#processor = new BatchSpanProcessor(exporter, {
-      maxQueueSize: QUEUE,
-      maxExportBatchSize: 1_000,
-      scheduledDelayMillis: options.delayMs ?? 500,
-      exportTimeoutMillis: EXPORT_TIMEOUT_MS + 1_000,
+  constructor({ service, otlpUrl, log, version, delayMs }: OtelOptions) {
+    this.#url = `${otlpUrl.replace(/\/+$/, '')}/v1/traces`;
+    this.#log = log;
+    this.#delayMs = delayMs ?? 500;
+    this.#transport = transport(this.#url);
+    const resource = { 'service.name': service, ...(version === undefined ? {} : { 'service.version': version }) };
+    this.#batch = new SpanBatch({ resource, scope: 'millrace', version }, BATCH_BYTES + 4_096);
+  }
+
+  add(span: SpanRecord): void {
+    if (this.#closed || this.#waiting + this.#batch.count >= QUEUE) return; // dropped (T1)
+    this.#batch.add(span);
+    if (this.#batch.count >= BATCH || this.#batch.bytes >= BATCH_BYTES) this.#seal();
+    else this.#timer ??= setTimeout(() => this.#seal(), this.#delayMs).unref();
+  }
+
+  /** Settles when what was added is sent or given up; never rejects. */
+  flush(): Promise<void> {
+    this.#seal();
+    return this.#sent;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.flush();
+    await this.#transport.shutdown();
+  }
+
+  #seal(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const spans = this.#batch.count;
+    if (spans === 0) return;
+    const sealed: Sealed = { bytes: this.#batch.take(), spans };
+    this.#waiting += spans;
+    this.#sent = this.#sent.then(() => this.#send(sealed));
+  }
+
+  #send(sealed: Sealed): Promise<void> {
+    return new Promise((resolve) => {
+      const over = (error: string | undefined): void => {
+        this.#waiting -= sealed.spans;
+        this.#told(error, sealed.spans);
+        resolve();
+      };
+      try {
+        // The service's own instrumentation, if it has any, must not trace what sends traces.
+        context.with(suppressTracing(context.active()), () =>
+          this.#transport.export(sealed, ({ code, error }) =>
+            over(code === 0 ? undefined : (error?.message ?? 'refused')),
+          ),
+        );
+      } catch (error) {
+        over(error instanceof Error ? error.message : 'failed');
+      }
     });
   }
 
+  /** Says once that the collector is away, and once that it is back (T2). */
+  #told(error: string | undefined, spans: number): void {
+    const url = this.#url;
+    const away = error !== undefined;
+    if (away && !this.#away) {
+      this.#log.warn(
+        { url, error, spans },
+        'the trace collector does not take spans; they are dropped until it does (no effect on runs)',
+      );
+    } else if (!away && this.#away) this.#log.info({ url }, 'the trace collector takes spans again');
+    this.#away = away;
+  }
+}
+
+class OtlpTracer implements OtelTracer {
+  readonly enabled = true;
+  readonly #sender: Sender;
+
+  constructor(options: OtelOptions) {
+    this.#sender = new Sender(options);
+  }
+
   record(span: SpanRecord): void {
-    this.#emit(span, true);
+    this.#sender.add(span);
   }
 
   start(
@@ -123,8 +192,8 @@ class OtlpTracer implements OtelTracer {
     attributes: Attributes = {},
   ): LiveSpan {
     const from = parseTraceparent(parent?.traceparent);
-    const traceId = from?.traceId ?? this.#ids.generateTraceId();
-    const spanId = this.#ids.generateSpanId();
+    const traceId = from?.traceId ?? randomHex(16);
+    const spanId = randomHex(8);
     const sampled = from?.sampled ?? true;
     const startMs = Date.now();
     const ticks = performance.now(); // steady: the wall clock may be set while the span is open
@@ -139,45 +208,18 @@ class OtlpTracer implements OtelTracer {
         ended = true;
         const endMs = startMs + (performance.now() - ticks);
         const parentSpanId = from?.spanId;
-        this.#emit({ name, traceId, spanId, parentSpanId, kind, startMs, endMs, attributes: all, error }, sampled);
+        if (!sampled) return; // T3
+        this.#sender.add({ name, traceId, spanId, parentSpanId, kind, startMs, endMs, attributes: all, error });
       },
     };
   }
 
   flush(): Promise<void> {
-    return atMost(this.#processor.forceFlush(), FLUSH_MS);
+    return atMost(this.#sender.flush(), FLUSH_MS);
   }
 
   close(): Promise<void> {
-    return atMost(this.#processor.shutdown(), FLUSH_MS);
-  }
-
-  #emit(span: SpanRecord, sampled: boolean): void {
-    const { traceId, spanId, parentSpanId, startMs, error } = span;
-    const traceFlags = sampled ? TraceFlags.SAMPLED : TraceFlags.NONE;
-    const own: SpanContext = { traceId, spanId, traceFlags };
-    const endMs = Math.max(startMs, span.endMs);
-    this.#processor.onEnd({
-      name: span.name,
-      kind: KINDS[span.kind],
-      spanContext: () => own,
-      ...(parentSpanId === undefined
-        ? {}
-        : { parentSpanContext: { traceId, traceFlags, spanId: parentSpanId, isRemote: true } }),
-      startTime: hrTime(startMs),
-      endTime: hrTime(endMs),
-      duration: hrTime(endMs - startMs),
-      status: error === undefined ? { code: SpanStatusCode.UNSET } : { code: SpanStatusCode.ERROR, message: error },
-      attributes: { ...span.attributes },
-      links: [],
-      events: [],
-      ended: true,
-      resource: this.#resource,
-      instrumentationScope: this.#scope,
-      droppedAttributesCount: 0,
-      droppedEventsCount: 0,
-      droppedLinksCount: 0,
-    });
+    return atMost(this.#sender.close(), FLUSH_MS);
   }
 }
 

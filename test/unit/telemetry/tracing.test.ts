@@ -1,63 +1,52 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, test } from 'vitest';
-import { z } from 'zod';
+import { buffer } from 'node:stream/consumers';
+import { gunzipSync } from 'node:zlib';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Logger, noTelemetry } from '../../../src/telemetry/index.ts';
 import { otelTracer } from '../../../src/telemetry/tracing.otel.ts';
 import { Collector, waitFor } from '../../kit/index.ts';
-
-const span = z.object({
-  traceId: z.string(),
-  spanId: z.string(),
-  parentSpanId: z.string().optional(),
-  name: z.string(),
-  kind: z.number(),
-  startTimeUnixNano: z.string(),
-  endTimeUnixNano: z.string(),
-  attributes: z.array(z.object({ key: z.string(), value: z.record(z.string(), z.unknown()) })),
-  status: z.object({ code: z.number(), message: z.string().optional() }),
-});
-const exportSchema = z.object({
-  resourceSpans: z.array(
-    z.object({
-      resource: z.object({
-        attributes: z.array(z.object({ key: z.string(), value: z.object({ stringValue: z.string() }) })),
-      }),
-      scopeSpans: z.array(z.object({ spans: z.array(span) })),
-    }),
-  ),
-});
-type Span = z.infer<typeof span>;
+import { type OtlpSpan, readOtlp } from '../../kit/otlp.ts';
 
 let server: Server | undefined;
 afterEach(() => {
   server?.closeAllConnections();
   server?.close();
   server = undefined;
+  vi.unstubAllEnvs();
 });
 
-/** A collector that answers with the statuses in turn, the last for ever. */
-async function collector(
-  ...statuses: number[]
-): Promise<{ url: string; spans: Collector<Span>; services: Set<string> }> {
-  const spans = new Collector<Span>();
-  const services = new Set<string>();
+interface TestCollector {
+  readonly url: string;
+  readonly spans: Collector<OtlpSpan>;
+  readonly services: Set<unknown>;
+  /** Of each request, whatever the answer. */
+  readonly headers: IncomingHttpHeaders[];
+}
+
+/** A collector that answers with the statuses in turn, the last for ever; with 200 once a promise in their place has settled. */
+async function collector(...statuses: (number | Promise<void>)[]): Promise<TestCollector> {
+  const spans = new Collector<OtlpSpan>();
+  const services = new Set<unknown>();
+  const headers: IncomingHttpHeaders[] = [];
   server = createServer((request, response) => {
-    void text(request).then((body) => {
-      const status = statuses.length > 1 ? statuses.shift() : statuses[0];
+    headers.push(request.headers);
+    const next = statuses.length > 1 ? statuses.shift() : statuses[0];
+    void Promise.all([buffer(request), next]).then(([body, answer]) => {
+      const status = answer ?? 200;
       if (status === 200) {
-        for (const { resource, scopeSpans } of exportSchema.parse(JSON.parse(body)).resourceSpans) {
-          services.add(resource.attributes.find(({ key }) => key === 'service.name')?.value.stringValue ?? '');
-          for (const scope of scopeSpans) scope.spans.forEach(spans.add);
+        const plain = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+        for (const { resource, spans: sent } of readOtlp(plain)) {
+          services.add(resource['service.name']);
+          sent.forEach(spans.add);
         }
       }
-      response.writeHead(status ?? 200, { 'content-type': 'application/json' }).end('{}');
+      response.writeHead(status, { 'content-type': 'application/x-protobuf' }).end();
     });
   });
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, spans, services };
+  return { url: `http://127.0.0.1:${port}`, spans, services, headers };
 }
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
@@ -96,12 +85,9 @@ describe('the tracer', () => {
         parentSpanId: PARENT,
         name: 'step load',
         kind: 5,
-        startTimeUnixNano: '1700000000123000000',
-        endTimeUnixNano: '1700000001500000000',
-        attributes: [
-          { key: 'millrace.run', value: { stringValue: 'r1' } },
-          { key: 'attempt', value: { intValue: 2 } },
-        ],
+        startTimeUnixNano: 1_700_000_000_123_000_000n,
+        endTimeUnixNano: 1_700_000_001_500_000_000n,
+        attributes: { 'millrace.run': 'r1', attempt: 2n },
         status: { code: 2, message: 'it broke' },
       },
     ]);
@@ -125,7 +111,7 @@ describe('the tracer', () => {
     const [sent, ...more] = spans.items;
     expect(more).toEqual([]);
     expect(sent).toMatchObject({ traceId: TRACE, parentSpanId: PARENT, status: { code: 0 } });
-    expect(sent?.attributes.map(({ key }) => key)).toEqual(['a', 'b']);
+    expect(sent?.attributes).toEqual({ a: 1n, b: true });
     expect(live.context).toEqual({ traceparent: `00-${TRACE}-${sent?.spanId}-01`, tracestate: 'a=b' });
   });
 
@@ -153,6 +139,45 @@ describe('the tracer', () => {
       'info the trace collector takes spans again',
     ]);
     await tracer.close();
+  });
+
+  test("sends what OpenTelemetry's own settings say: headers, compression", async () => {
+    vi.stubEnv('OTEL_EXPORTER_OTLP_HEADERS', 'authorization=Bearer%20x');
+    vi.stubEnv('OTEL_EXPORTER_OTLP_TRACES_COMPRESSION', 'gzip');
+    const { url, spans, headers } = await collector(200);
+    const tracer = otelTracer({ service: 's', otlpUrl: url, log: noTelemetry.log });
+    tracer.start('root', undefined, 'internal').end();
+    await tracer.close();
+    expect(spans.items.map(({ name }) => name)).toEqual(['root']);
+    const wanted = { authorization: 'Bearer x', 'content-encoding': 'gzip', 'content-type': 'application/x-protobuf' };
+    expect(headers).toEqual([expect.objectContaining(wanted)]);
+  });
+
+  test('tries again when the collector is busy, and loses nothing', async () => {
+    const { url, spans, headers } = await collector(503, 200);
+    const { log, lines } = memoryLog();
+    const tracer = otelTracer({ service: 's', otlpUrl: url, log });
+    tracer.start('kept', undefined, 'internal').end();
+    await tracer.flush();
+    expect(spans.items.map(({ name }) => name)).toEqual(['kept']);
+    expect([headers.length, lines]).toEqual([2, []]);
+    await tracer.close();
+  });
+
+  test('keeps 20,000 spans while the collector holds a request, drops what is more, and sends what it kept (T1)', async () => {
+    let release: () => void = () => undefined;
+    const { url, spans } = await collector(new Promise((resolve) => (release = resolve)), 200);
+    const tracer = otelTracer({ service: 's', otlpUrl: url, log: noTelemetry.log, delayMs: 60_000 });
+    for (let i = 0; i < 21_500; i++) {
+      const spanId = (i + 1).toString(16).padStart(16, '0');
+      tracer.record({ name: `span ${i}`, traceId: TRACE, spanId, kind: 'internal', startMs: i, endMs: i });
+    }
+    release();
+    await tracer.flush();
+    expect(spans.items.map(({ name }) => name)).toEqual(Array.from({ length: 20_000 }, (_, i) => `span ${i}`));
+    tracer.start('after', undefined, 'internal').end();
+    await tracer.close();
+    expect(spans.items.at(-1)?.name).toBe('after');
   });
 
   test('a collector that is not there holds nobody up (T1)', async () => {

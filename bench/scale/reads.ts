@@ -50,6 +50,13 @@ export function diskFlushes(diskstats = read('/proc/diskstats')): number {
     .reduce((sum, fields) => sum + Number(fields[18] ?? 0), 0);
 }
 
+/** Processor time of all cores since the machine began: what somebody used or the host withheld, and all there was. */
+export function machineCpu(stat = read('/proc/stat')): { readonly busyMs: number; readonly allMs: number } {
+  const ticks = (/^cpu +(.*)$/m.exec(stat)?.[1] ?? '').split(' ').slice(0, 8).map(Number); // guests' are in user's
+  const all = ticks.reduce((sum, value) => sum + value, 0);
+  return { busyMs: (all - (ticks[3] ?? 0) - (ticks[4] ?? 0)) * TICK_MS, allMs: all * TICK_MS };
+}
+
 /** The value of one metric of Prometheus' text format, summed over its labels; undefined when it is not there. */
 export function metricOf(text: string, name: string): number | undefined {
   const values = text

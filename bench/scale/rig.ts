@@ -18,6 +18,8 @@ export interface RigOptions {
   readonly shape: Shape;
   /** An OTLP receiver; without it no spans are sent. */
   readonly otlpUrl?: string;
+  /** Switches of node for the processes; their own defaults unless given. */
+  readonly nodeArgs?: readonly string[];
   /** A build to share; else one is made and removed with the rig. */
   readonly build?: Build;
 }
@@ -37,7 +39,7 @@ export interface Rig {
 
 /** Starts the server; processes are started by the caller. Nothing is left behind when it fails. */
 export async function openRig(options: RigOptions): Promise<Rig> {
-  const { dir, sync, shape, otlpUrl } = options;
+  const { dir, sync, shape, otlpUrl, nodeArgs = [] } = options;
   const started: ServerHandle[] = [];
   const built = options.build ?? (await build());
   let door: NatsDoor | undefined;
@@ -59,7 +61,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
       const handle = await startProcess({
         name,
         command: process.execPath,
-        args,
+        args: [...nodeArgs, ...args],
         cwd: ROOT,
         dir: join(dir, 'processes'),
         env: {

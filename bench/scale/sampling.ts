@@ -2,7 +2,15 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { ServerHandle } from '../../ops/stack/index.ts';
 import type { Load } from './load.ts';
-import { LOOP_LOOK_MS, type NodeReading, type ProcessReading, readNode, readProcess, readServer } from './reads.ts';
+import {
+  LOOP_LOOK_MS,
+  machineCpu,
+  type NodeReading,
+  type ProcessReading,
+  readNode,
+  readProcess,
+  readServer,
+} from './reads.ts';
 import type { Rig } from './rig.ts';
 import type { NodeSample, Sample } from './verdict.ts';
 
@@ -20,6 +28,7 @@ export class Sampler {
   readonly #before = new Map<number, Reading>();
   readonly #own: IntervalHistogram;
   readonly #begun: number;
+  #machine = { ...machineCpu(), oursMs: 0 };
 
   /** @param begun the moment that samples count from, of `performance.now()` */
   constructor(rig: Rig, load: Load, driver: ServerHandle, worker: ServerHandle | undefined, begun: number) {
@@ -39,6 +48,7 @@ export class Sampler {
       workerHandle === undefined ? undefined : this.#node(workerHandle),
     ]);
     const { rssMb, cpuMs } = readProcess(this.#rig.nats.pid);
+    const othersShare = this.#others(cpuMs + driver.cpuMs + (worker?.cpuMs ?? 0));
     const loopP99Ms = Math.max(0, this.#own.percentile(99) / 1e6 - LOOP_LOOK_MS);
     this.#own.reset();
     return {
@@ -46,8 +56,19 @@ export class Sampler {
       driver,
       ...(worker === undefined ? {} : { worker }),
       server: { rssMb, cpuMs, messages: server.messages, streamMb: server.bytes / 1e6 },
+      othersShare,
       bench: { rssMb: process.memoryUsage.rss() / 1e6, open: this.#load.open, loopP99Ms },
     };
+  }
+
+  /** @param theirsMs of the processes under test, since they began */
+  #others(theirsMs: number): number {
+    const { user, system } = process.cpuUsage();
+    const now = { ...machineCpu(), oursMs: theirsMs + (user + system) / 1_000 };
+    const before = this.#machine;
+    this.#machine = now;
+    const busyMs = now.busyMs - before.busyMs - (now.oursMs - before.oursMs);
+    return now.allMs === before.allMs ? 0 : Math.max(0, busyMs / (now.allMs - before.allMs));
   }
 
   close(): void {

@@ -55,6 +55,8 @@ export interface SoakResult extends SoakSeries {
   readonly verdict: Verdict;
 }
 
+/** As the other benchmarks that load systems (docs/benchmarks.md), and as docs/operations.md advises. */
+const NODE_ARGS = ['--max-semi-space-size=64'] as const;
 const SAMPLE_MS = 10_000;
 const MINUTE_MS = 60_000;
 const PURGE_MS = 5_000;
@@ -70,7 +72,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { dir, shape, sync, progress, onAbort } = options;
   const sink = await openSink();
   onAbort(sink.close);
-  const rig = await openRig({ dir, sync, shape, otlpUrl: sink.url });
+  const rig = await openRig({ dir, sync, shape, otlpUrl: sink.url, nodeArgs: NODE_ARGS });
   onAbort(rig.close);
   try {
     const definition = shape.definition('chain');
@@ -218,6 +220,7 @@ function endMinute(state: SoakState, progress: SoakOptions['progress']): void {
     `minute ${state.minutes.length}: ${minute.ended} runs, p50 ${minute.p50Ms.toFixed(1)} ms, p99 ${minute.p99Ms.toFixed(1)} ms; ` +
       `driver ${last?.driver.rssMb.toFixed(0)} MB, worker ${last?.worker?.rssMb.toFixed(0) ?? '-'} MB, ` +
       `server ${last?.server.rssMb.toFixed(0)} MB; loop p99 ${loop.toFixed(1)} ms, ` +
-      `${(100 * (last?.driver.waitShare ?? 0)).toFixed(0)} % waiting for a core`,
+      `${(100 * (last?.driver.waitShare ?? 0)).toFixed(0)} % waiting for a core, ` +
+      `others ${(100 * (last?.othersShare ?? 0)).toFixed(0)} %`,
   );
 }

@@ -27,6 +27,8 @@ export interface Sample {
     readonly messages: number;
     readonly streamMb: number;
   };
+  /** Of the machine's processor time since the last sample: neither idle nor used by these processes. */
+  readonly othersShare: number;
   /** The benchmark's own process. */
   readonly bench: { readonly rssMb: number; readonly open: number; readonly loopP99Ms: number };
 }
@@ -62,6 +64,8 @@ export interface Verdict {
   /** Medians of the larger share of driver and worker: ready and without a core, and collecting garbage. */
   readonly waitShare: number;
   readonly gcShare: number;
+  /** Median of what others took of the machine: with much of it nothing else here says much. */
+  readonly othersShare: number;
   /** Whether there were enough samples after warm-up to say anything. */
   readonly enough: boolean;
 }
@@ -127,13 +131,14 @@ export function verdictOf(samples: readonly Sample[]): Verdict {
     loopWorstMs: Math.max(...loops),
     waitShare: median(larger((node) => node.waitShare)),
     gcShare: median(larger((node) => node.gcShare)),
+    othersShare: median(warm.map((one) => one.othersShare)),
     enough: warm.length >= ENOUGH,
   };
 }
 
 /** The verdict in words. */
 export function formatVerdict(verdict: Verdict): string {
-  const { growth, worst, loopP99Ms, loopWorstMs, waitShare, gcShare, enough } = verdict;
+  const { growth, worst, loopP99Ms, loopWorstMs, waitShare, gcShare, othersShare, enough } = verdict;
   const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
   const heap = ({ heapFirstMb, heapLastMb }: Growth): string =>
     heapFirstMb === undefined
@@ -148,7 +153,8 @@ export function formatVerdict(verdict: Verdict): string {
     `memory: worst is the ${worst.process} with ${worst.ratio.toFixed(3)} (1 is flat)`,
     `event loop: p99 of ten seconds ${loopP99Ms.toFixed(1)} ms in the median, ${loopWorstMs.toFixed(1)} ms at worst ` +
       "(the monitor's own interval taken off)",
-    `of the time the main thread waited ${percent(waitShare)} for a core and spent ${percent(gcShare)} in garbage collection`,
+    `of the time the main thread waited ${percent(waitShare)} for a core and spent ${percent(gcShare)} in garbage collection; ` +
+      `others took ${percent(othersShare)} of the machine`,
     ...(enough ? [] : ['too few samples after warm-up to mean much']),
   ].join('\n');
 }

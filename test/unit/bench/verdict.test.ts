@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { diskFlushes, metricOf } from '../../../bench/scale/reads.ts';
+import { diskFlushes, machineCpu, metricOf } from '../../../bench/scale/reads.ts';
 import { type Sample, verdictOf } from '../../../bench/scale/verdict.ts';
 
 function samples(count: number, driverMb: (i: number) => number, workerMb: (i: number) => number): Sample[] {
@@ -12,6 +12,7 @@ function samples(count: number, driverMb: (i: number) => number, workerMb: (i: n
     driver: node(driverMb(i), 11),
     worker: node(workerMb(i), i === count - 1 ? 40 : 12),
     server: { rssMb: 100 + i, cpuMs: 0, messages: 0, streamMb: 0 },
+    othersShare: i / 100,
     bench: { rssMb: 0, open: 0, loopP99Ms: 0 },
   }));
 }
@@ -22,7 +23,7 @@ describe('the verdict of a soak', () => {
     const verdict = verdictOf(samples(100, warming, () => 150));
     const { worst, loopP99Ms, loopWorstMs, enough } = verdict;
     expect([worst.ratio, worst.mbPerHour, loopP99Ms, loopWorstMs, enough]).toEqual([1, 0, 12, 40, true]);
-    expect([verdict.waitShare, verdict.gcShare]).toEqual([0.12, 0.06]);
+    expect([verdict.waitShare, verdict.gcShare, verdict.othersShare]).toEqual([0.12, 0.06, 0.59]);
   });
 
   it('names the process that grows, the server aside', () => {
@@ -48,6 +49,11 @@ describe('readings', () => {
   it('sums a metric over its labels and knows names that begin alike apart', () => {
     const text = 'a_total{x="1"} 2\na_total{x="2"} 3\na_total_more 9\nb 4\n';
     expect([metricOf(text, 'a_total'), metricOf(text, 'b'), metricOf(text, 'c')]).toEqual([5, 4, undefined]);
+  });
+
+  it('tell busy from idle, stolen time being busy and guests counted once', () => {
+    const stat = 'cpu  100 5 40 700 50 0 3 2 60 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n';
+    expect(machineCpu(stat)).toEqual({ busyMs: 1_500, allMs: 9_000 });
   });
 
   it('counts flushes of disks, not of their partitions or of loop devices', () => {

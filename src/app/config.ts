@@ -1,7 +1,7 @@
 /** The environment as settings. The one place that knows the variables' names; docs/protocol.md lists them. Pure. */
 import { z } from 'zod';
 import type { Settings } from '../cli/index.ts';
-import { isToken, MillraceError } from '../kernel/index.ts';
+import { groupCommitSetting, isToken, MillraceError } from '../kernel/index.ts';
 
 /** An empty variable counts as unset, as shells and compose files write it. */
 const text = z
@@ -44,8 +44,6 @@ const logLevel = text
   .transform((value) => value ?? 'info')
   .refine((value) => LEVELS.includes(value), { message: `expected one of ${LEVELS.join(', ')}` });
 
-const GROUP_COMMIT = ['auto', 'always', 'never'];
-
 const environment = z.object({
   MILLRACE_NATS_URL: natsUrl,
   MILLRACE_NATS_TOKEN: text,
@@ -62,9 +60,7 @@ const environment = z.object({
   MILLRACE_POOL: text
     .transform((value) => value ?? 'default')
     .refine(isToken, { message: 'expected letters, digits, "-" and "_"' }),
-  MILLRACE_GROUP_COMMIT: text
-    .transform((value) => value ?? 'auto')
-    .refine((value) => GROUP_COMMIT.includes(value), { message: `expected one of ${GROUP_COMMIT.join(', ')}` }),
+  MILLRACE_GROUP_COMMIT: groupCommitSetting,
 });
 
 /** Without what is undefined, as exact optional properties want it. */

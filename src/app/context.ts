@@ -36,12 +36,13 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
   // Modules load on first use as well: `millrace --help` must not wait for a NATS client.
   const door = once(async () => {
     const { connectNats } = await import('../drivers/index.ts');
-    const { natsUrl, natsToken, natsCreds } = options.settings();
+    const { natsUrl, natsToken, natsCreds, groupCommit } = options.settings();
     const opened = await connectNats({
       url: natsUrl,
       name: 'millrace-cli',
       token: natsToken,
       credsFile: natsCreds,
+      groupCommit,
     });
     closers.push(() => opened.close());
     return opened;

@@ -8,7 +8,7 @@
 import { readFile } from 'node:fs/promises';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, credsAuthenticator, errors, type NatsConnection } from 'nats';
-import { MillraceError, messageOf } from '../kernel/index.ts';
+import { groupCommitOf, MillraceError, messageOf } from '../kernel/index.ts';
 import type { GroupCommit } from './committer.ts';
 import { gatherWrites } from './gather.nats.ts';
 import type { Payload } from './publishing.ts';
@@ -28,7 +28,7 @@ export interface NatsOptions {
   readonly waitOnFirstConnect?: boolean;
   /** Milliseconds for the handshake and for each JetStream API request; 5,000 by default. */
   readonly timeoutMs?: number;
-  /** Whether messages that wait share a batch, on everything opened over this door; `auto` by default (docs/adr/0016). */
+  /** Whether messages that wait share a batch, on everything opened over this door; `MILLRACE_GROUP_COMMIT` by default. */
   readonly groupCommit?: GroupCommit | undefined;
 }
 
@@ -44,16 +44,18 @@ export interface NatsDoor {
 
 /**
  * Connects and checks the server.
- * @throws MillraceError MR_NATS_UNREACHABLE, MR_NATS_AUTH, MR_NATS_TOO_OLD, MR_NATS (no JetStream), MR_CONFIG (creds file)
+ * @throws MillraceError MR_NATS_UNREACHABLE, MR_NATS_AUTH, MR_NATS_TOO_OLD, MR_NATS (no JetStream), MR_CONFIG (creds file,
+ *   group commit)
  */
 export async function connectNats(options: NatsOptions): Promise<NatsDoor> {
   const timeout = options.timeoutMs ?? 5_000;
+  const groupCommit = options.groupCommit ?? groupCommitOf(process.env);
   const nc = await dial(options, timeout);
   try {
     checkServer(nc, options.url);
     const js = jetstream(nc, { timeout });
     const jsm = await jetstreamManager(nc, { timeout, checkAPI: false });
-    return { nc, js, jsm, url: options.url, groupCommit: options.groupCommit, close: () => close(nc) };
+    return { nc, js, jsm, url: options.url, groupCommit, close: () => close(nc) };
   } catch (error) {
     await nc.close();
     throw error;

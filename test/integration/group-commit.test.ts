@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectNats, type NatsDoor, openCommitter } from '../../src/drivers/index.ts';
 import { type Journal, type LogEntry, openJournal, type RunRef } from '../../src/engine/index.ts';
+import { createClient, workflow } from '../../src/functions/index.ts';
 import { isMillraceError, logSubject, workflowStream } from '../../src/kernel/index.ts';
 import { define, type NatsKit, waitFor, withNats, workerStep } from '../kit/index.ts';
 
@@ -118,5 +119,25 @@ describe('group commit on a server', () => {
     expect(lost + acknowledged).toBeGreaterThan(5_000);
     journal.close();
     await own.close();
+  });
+
+  it.each([
+    ['always', (batched: number) => expect(batched).toBeGreaterThan(50)],
+    ['never', (batched: number) => expect(batched).toBe(0)],
+  ] as const)('is %s where the environment says so: a client given nothing but an address', async (mode, expected) => {
+    const name = `env-${mode}`;
+    await kit.prepare([define(name, [workerStep('one')])]);
+    process.env['MILLRACE_GROUP_COMMIT'] = mode;
+    const client = await createClient({ nats: kit.url });
+    try {
+      const fn = workflow<number, null>(name, {}, async () => null);
+      await Promise.all(Array.from({ length: 200 }, (_, n) => client.start(fn, n)));
+    } finally {
+      delete process.env['MILLRACE_GROUP_COMMIT'];
+      await client.close();
+    }
+    const seqs = Array.from({ length: 200 }, (_, i) => i + 1);
+    const starts = await Promise.all(seqs.map((seq) => door.jsm.streams.getMessage(workflowStream(name), { seq })));
+    expected(starts.filter((start) => start?.header.has('Nats-Batch-Id')).length);
   });
 });

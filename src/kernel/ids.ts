@@ -2,17 +2,18 @@
  * Identifiers that any process can compute again from what it already knows, so that nobody has to ask.
  * Hashing is a pure function; nothing here reads a clock or a random source.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'; // Crockford base 32: no letters that read as digits
 
+// The whole text in one call: a third of what a hash object costs, and ids are hashed for every message.
 function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  return hash('sha256', text, 'buffer');
 }
 
 /** The first `length` hex digits of the text's SHA-256. */
 export function shortHash(text: string, length = 16): string {
-  return sha256(text).toString('hex').slice(0, length);
+  return hash('sha256', text, 'hex').slice(0, length);
 }
 
 /** A short, case-free id of 16 base-32 characters (80 bits) derived from its parts. */

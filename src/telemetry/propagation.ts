@@ -2,6 +2,8 @@
 import { spanIdOf } from '../kernel/index.ts';
 import type { TraceHeaders } from './port.ts';
 
+const NO_TRACE = '0'.repeat(32);
+const NO_SPAN = '0'.repeat(16);
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 export interface ParsedTraceparent {
@@ -15,7 +17,7 @@ export function parseTraceparent(text: string | undefined): ParsedTraceparent | 
   const match = text === undefined ? null : TRACEPARENT.exec(text);
   if (match === null) return undefined;
   const [, traceId = '', spanId = '', flags = '00'] = match;
-  if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
+  if (traceId === NO_TRACE || spanId === NO_SPAN) return undefined;
   return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
 
@@ -46,7 +48,7 @@ export const attemptSpanId = (runId: string, step: string, attempt: number): str
 /** The context under which an attempt's worker, reconcile jobs and flow run put their spans. */
 export function attemptContext(trace: TraceHeaders, runId: string, step: string, attempt: number): TraceHeaders {
   const parsed = parseTraceparent(trace.traceparent);
-  const traceId = parsed?.traceId ?? '0'.repeat(32);
+  const traceId = parsed?.traceId ?? NO_TRACE;
   const traceparent = formatTraceparent(traceId, attemptSpanId(runId, step, attempt), parsed?.sampled ?? true);
   return trace.tracestate === undefined ? { traceparent } : { traceparent, tracestate: trace.tracestate };
 }

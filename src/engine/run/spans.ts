@@ -9,7 +9,7 @@ import {
   runSpanId,
   type SpanRecord,
 } from '../../telemetry/index.ts';
-import { evolve, type LogEntry, type RunState, stepOf, type Transition } from '../model/index.ts';
+import { type LogEntry, type RunState, StateDraft, type StepState, stepOf, type Transition } from '../model/index.ts';
 
 const ENDINGS = {
   StepCompleted: 'completed',
@@ -19,44 +19,58 @@ const ENDINGS = {
 } as const;
 type StepEnd = Extract<Transition, { type: keyof typeof ENDINGS }>;
 
+type RunEnd = Extract<Transition, { type: 'RunCompleted' | 'RunFailed' | 'RunCancelled' }>;
+
 function isStepEnd(t: Transition): t is StepEnd {
   return t.type in ENDINGS;
 }
 
+function isRunEnd(t: Transition): t is RunEnd {
+  return t.type === 'RunCompleted' || t.type === 'RunFailed' || t.type === 'RunCancelled';
+}
+
+const isEnd = (t: Transition): t is StepEnd | RunEnd => isStepEnd(t) || isRunEnd(t);
+
 /** What ends with the entry: spans `step <name>` of attempts, `run <workflow>` of the run. */
 export function spansOf(before: RunState, entry: Pick<LogEntry, 'at' | 'transitions'>): readonly SpanRecord[] {
+  if (!entry.transitions.some(isEnd)) return [];
   const spans: SpanRecord[] = [];
-  let state = before;
-  for (const transition of entry.transitions) {
-    const next = evolve(state, transition, entry.at);
-    const context = parseTraceparent(next.trace?.traceparent);
-    if (context?.sampled === true) {
-      const span = stepSpan(state, transition, entry.at, context) ?? runSpan(next, transition, entry.at, context);
-      if (span !== undefined) spans.push(span);
-    }
-    state = next;
+  const draft = new StateDraft(before);
+  for (const t of entry.transitions) {
+    const was = isStepEnd(t) ? stepOf(draft.state, t.step) : undefined; // a draft replaces it, and leaves this one as it was
+    draft.apply(t, entry.at);
+    if (!isEnd(t)) continue;
+    const context = parseTraceparent(draft.state.trace?.traceparent);
+    if (context?.sampled !== true) continue;
+    const { state } = draft;
+    const span = isRunEnd(t) ? runSpan(state, t, entry.at, context) : stepSpan(state, was, t, entry.at, context);
+    if (span !== undefined) spans.push(span);
   }
   return spans;
 }
 
-function stepSpan(before: RunState, t: Transition, at: number, context: ParsedTraceparent): SpanRecord | undefined {
-  if (!isStepEnd(t)) return undefined;
+function stepSpan(
+  run: RunState,
+  step: StepState | undefined,
+  t: StepEnd,
+  at: number,
+  context: ParsedTraceparent,
+): SpanRecord | undefined {
   const error = 'error' in t ? t.error : undefined;
-  const step = stepOf(before, t.step);
   // The attempt of a step in backoff has ended already; what is cancelled is the waiting.
-  if (step.status === 'backoff') return undefined;
+  if (step === undefined || step.status === 'backoff') return undefined;
   const same = step.attempt === t.attempt;
   return {
     name: `step ${t.step}`,
     traceId: context.traceId,
-    spanId: attemptSpanId(before.runId, t.step, t.attempt),
-    parentSpanId: runSpanId(before.runId),
+    spanId: attemptSpanId(run.runId, t.step, t.attempt),
+    parentSpanId: runSpanId(run.runId),
     kind: 'internal',
     startMs: (same ? step.scheduledAt : undefined) ?? at,
     endMs: at,
     attributes: {
-      'millrace.workflow': before.workflow,
-      'millrace.run': before.runId,
+      'millrace.workflow': run.workflow,
+      'millrace.run': run.runId,
       'millrace.step': t.step,
       'millrace.attempt': t.attempt,
       'millrace.outcome': ENDINGS[t.type],
@@ -66,8 +80,7 @@ function stepSpan(before: RunState, t: Transition, at: number, context: ParsedTr
   };
 }
 
-function runSpan(after: RunState, t: Transition, at: number, context: ParsedTraceparent): SpanRecord | undefined {
-  if (t.type !== 'RunCompleted' && t.type !== 'RunFailed' && t.type !== 'RunCancelled') return undefined;
+function runSpan(after: RunState, t: RunEnd, at: number, context: ParsedTraceparent): SpanRecord {
   return {
     name: `run ${after.workflow}`,
     traceId: context.traceId,

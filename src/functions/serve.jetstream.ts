@@ -143,14 +143,17 @@ class Server implements Serving {
   /** Makes the function known to the rest of the system: listings, triggers, controllers that must leave it alone. */
   async #register(name: string): Promise<Definition> {
     const definitions = await openDefinitions(this.#door.nc);
+    const definition = sealDefinition(definitionOf(name));
     const current = await definitions.current(name);
-    if (current?.code === true) return current;
+    if (current?.code === true) {
+      await definitions.keep(definition); // clients name this one, also where a manifest has given the function triggers
+      return current;
+    }
     if (current !== undefined) {
       throw new MillraceError('MR_USAGE', `workflow "${name}" is a declared one`, {
         hint: 'give the function another name, or remove the manifest and its runs first',
       });
     }
-    const definition = sealDefinition(definitionOf(name));
     await definitions.put(definition);
     return definition;
   }

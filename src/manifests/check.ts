@@ -14,7 +14,16 @@ import type { Finding, LintContext, Manifest, StreamManifest, WorkflowManifest }
 import { suggest } from './nearest.ts';
 import { normalizeStream, normalizeWorkflow } from './normalize.ts';
 import { isAcceptable, type Problem, sortProblems } from './problem.ts';
-import { API_VERSION, expectationOf, KINDS, streamSchema, workflowSchema } from './schema.ts';
+import {
+  API_VERSION,
+  expectationOf,
+  type FunctionDocument,
+  functionSchema,
+  KINDS,
+  streamSchema,
+  type WorkflowDocument,
+  workflowSchema,
+} from './schema.ts';
 import { type FieldPath, parseSource, type SourceDocument, type SourceFile } from './source.ts';
 
 export interface CheckOptions {
@@ -81,6 +90,11 @@ function readAs<T>(doc: SourceDocument, schema: z.ZodType<T>, make: (value: T) =
   return rest.success ? { manifest: make(rest.data), located } : { located };
 }
 
+/** For the rules a durable function is a workflow whose steps are elsewhere. */
+function asWorkflow({ spec, ...rest }: FunctionDocument): WorkflowDocument {
+  return { ...rest, kind: 'Workflow', spec: { ...spec, deadLetter: false, steps: [], code: true } };
+}
+
 function read(doc: SourceDocument): Read {
   const problem = (path: FieldPath, rule: string, message: string, hint: string): Read => ({
     doc,
@@ -104,6 +118,8 @@ function read(doc: SourceDocument): Read {
       return { doc, ...readAs(doc, streamSchema, (value) => ({ kind: 'Stream', doc, value })) };
     case 'Workflow':
       return { doc, ...readAs(doc, workflowSchema, (value) => ({ kind: 'Workflow', doc, value })) };
+    case 'Function':
+      return { doc, ...readAs(doc, functionSchema, (value) => ({ kind: 'Workflow', doc, value: asWorkflow(value) })) };
     default: {
       const found = kind === undefined ? 'kind is missing' : `unknown kind ${JSON.stringify(kind)}`;
       return problem(['kind'], 'kind', found, suggest(String(kind), KINDS, 'kinds'));

@@ -48,6 +48,8 @@ export interface DefinitionStore {
     changed: (definition: Definition) => void,
     handlers?: { readonly removed?: (name: string) => void; readonly broken?: (error: unknown) => void },
   ): Promise<DefinitionWatch>;
+  /** Stores the definition under its digest, for runs that name it, and leaves alone what is current. */
+  keep(definition: Definition): Promise<void>;
   /** Stores the definition and makes it the current one. True when that changed anything. */
   put(definition: Definition): Promise<boolean>;
   /** Takes the current definition away; runs that carry its digest still find it. */
@@ -163,14 +165,22 @@ class KvDefinitions implements DefinitionStore {
     };
   }
 
-  async put(definition: Definition): Promise<boolean> {
+  async keep(definition: Definition): Promise<void> {
     const { name, digest } = definition;
     const text = canonicalJson(definition);
     openSealed(text, digestKey(name, digest)); // refuses a wrong digest before it is stored for ever
-    return asNats(`store definition of workflow ${name}`, async () => {
+    await asNats(`store definition of workflow ${name}`, async () => {
       const stored = await this.#kv.get(digestKey(name, digest));
       const intact = stored !== null && stored.operation === 'PUT' && stored.string() === text;
       if (!intact) await this.#kv.put(digestKey(name, digest), text);
+    });
+  }
+
+  async put(definition: Definition): Promise<boolean> {
+    await this.keep(definition); // D2
+    const { name } = definition;
+    const text = canonicalJson(definition);
+    return asNats(`make a definition of workflow ${name} current`, async () => {
       const current = await this.#kv.get(currentKey(name));
       if (current !== null && current.operation === 'PUT' && current.string() === text) return false;
       await this.#kv.put(currentKey(name), text);

@@ -8,6 +8,7 @@ import {
   type JsonObject,
   shortHash,
   TIMER_CONSUMER,
+  workflowStream,
 } from '../kernel/index.ts';
 
 /** What the manifests ask for, with what Millrace needs around it. */
@@ -23,13 +24,20 @@ export function desiredState(
   replicas = 1,
 ): Desired {
   const system = systemAssets(replicas);
-  const workflows = manifests.definitions.map((definition) => workflowAssets(definition, replicas));
+  const workflows = manifests.definitions.map((definition) => assetsOf(definition, replicas));
   return {
     streams: [...system.streams, ...manifests.streams, ...workflows.flatMap(({ streams }) => streams)],
     consumers: [...system.consumers, ...workflows.flatMap(({ consumers }) => consumers)],
     definitions: manifests.definitions,
     replicas,
   };
+}
+
+/** The consumer of a durable function's inputs is the workers': its ack wait is their lease. */
+function assetsOf(definition: Definition, replicas: number): Assets {
+  const { streams, consumers } = workflowAssets(definition, replicas);
+  const theirs = definition.code === true ? workflowStream(definition.name) : undefined;
+  return { streams, consumers: consumers.filter(({ stream }) => stream !== theirs) };
 }
 
 /** The live system, as the server describes it. */

@@ -62,6 +62,7 @@ export function normalizeWorkflow(document: WorkflowDocument): Definition {
     name: metadata.name,
     ...optional('description', metadata.description),
     ...optional('timeoutMs', milliseconds(spec.timeout)),
+    ...optional('code', spec.code),
     deadLetter: spec.deadLetter,
     steps: inOrder(spec.steps).map(stepOf),
     triggers: spec.triggers.map(({ name, stream, subject, when, key }) => ({

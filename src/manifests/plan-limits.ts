@@ -58,6 +58,19 @@ export function impossibleConsumer({ name, diff }: Update): readonly Problem[] {
     });
 }
 
+/** Runs of one kind mean nothing to what executes the other. */
+export function impossibleKind(desired: Desired, live: Live): readonly Problem[] {
+  return desired.definitions.flatMap(({ name, code = false }) => {
+    const found = live.definitions[name];
+    if (found === undefined || found === null || (found.code ?? false) === code) return [];
+    const kinds = ['a declared workflow', 'a durable function'] as const;
+    const [is, says] = code ? kinds : [kinds[1], kinds[0]];
+    const message = `${name} is ${is} and has its runs, the manifest says it is ${says}`;
+    const hint = 'give one of the two another name';
+    return [problem('error', 'impossible-change', `workflows.${name}.kind`, message, hint)];
+  });
+}
+
 const nanos = (value: Json): string => (value === 0 ? 'for ever' : durationText(Number(value) / 1e6));
 
 /** Changes of a stream after which messages are gone or no longer stored. */

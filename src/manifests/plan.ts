@@ -8,11 +8,25 @@
  *   P5 actions are in an order in which each finds what it needs: streams, consumers, bucket, definitions, removals.
  */
 import type { ConsumerAsset, Definition, StreamAsset } from '../engine/index.ts';
-import { DEFINITIONS_BUCKET, type Json, type JsonObject, triggerConsumer, workflowStream } from '../kernel/index.ts';
+import {
+  CONTROLLER_CONSUMER,
+  DEFINITIONS_BUCKET,
+  type Json,
+  type JsonObject,
+  triggerConsumer,
+  workflowStream,
+} from '../kernel/index.ts';
 import { diffJson, type FieldChange, same } from './diff.ts';
 import { CONSUMER_FIELDS, type Desired, fieldOf, fingerprintOf, type Live, STREAM_FIELDS } from './live.ts';
 import { MANAGED } from './normalize.ts';
-import { dataLoss, impossibleConsumer, impossibleStream, missingStreams, subjectConflicts } from './plan-limits.ts';
+import {
+  dataLoss,
+  impossibleConsumer,
+  impossibleKind,
+  impossibleStream,
+  missingStreams,
+  subjectConflicts,
+} from './plan-limits.ts';
 import type { Problem } from './problem.ts';
 
 interface ActionBase {
@@ -98,12 +112,17 @@ function isManaged(config: JsonObject): boolean {
   return metadata !== null && Object.hasOwn(asJson(Object(metadata)), MANAGED);
 }
 
-/** Streams, consumers and definitions of durable functions: the workers that have their code put them there. */
-function functionsOf(live: Live): ReadonlySet<string> {
+/**
+ * Streams, consumers and definitions of durable functions: the workers that have their code put them there. Where a manifest
+ * describes one, its triggers are the manifest's.
+ */
+function functionsOf(live: Live, described: ReadonlySet<string>): ReadonlySet<string> {
   const names = new Set<string>();
   for (const definition of Object.values(live.definitions)) {
     if (definition?.code !== true) continue;
     const { name, triggers } = definition;
+    names.add(`${workflowStream(name)}/${CONTROLLER_CONSUMER}`);
+    if (described.has(name)) continue;
     names.add(name).add(workflowStream(name));
     for (const trigger of triggers) names.add(`${trigger.stream}/${triggerConsumer(name, trigger.name)}`);
   }
@@ -115,7 +134,7 @@ export function driftOf(desired: Desired, live: Live): readonly Drift[] {
   const streams = new Set(desired.streams.map((stream) => stream.name));
   const consumers = new Set(desired.consumers.map(consumerName));
   const workflows = new Set(desired.definitions.map((definition) => definition.name));
-  const functions = functionsOf(live);
+  const functions = functionsOf(live, workflows);
   const drift: Drift[] = [];
   for (const [name, config] of Object.entries(live.streams)) {
     if (streams.has(name) || functions.has(name) || !(name.startsWith('WF_') || isManaged(config))) continue;
@@ -168,6 +187,7 @@ export function planChanges(desired: Desired, live: Live, options: { readonly pr
       if (action.kind === 'update-stream') return [...impossibleStream(action), ...dataLoss(action)];
       return action.kind === 'update-consumer' ? impossibleConsumer(action) : [];
     }),
+    ...impossibleKind(desired, live),
     ...subjectConflicts(desired, live),
     ...missingStreams(desired, live),
   ];

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { isToken, tryParseDuration } from '../kernel/index.ts';
 
 export const API_VERSION = 'millrace/v1';
-export const KINDS = ['Stream', 'Workflow'] as const;
+export const KINDS = ['Stream', 'Workflow', 'Function'] as const;
 
 /** What a text of our own kind is, for messages; `placeholder` stands in for a bad one while the rest is judged. */
 export interface Expectation {
@@ -191,8 +191,19 @@ export const workflowSchema = z.strictObject({
   }),
 });
 
+/** What starts a durable function; what it does is code in a worker process (docs/functions.md). */
+export const functionSchema = z.strictObject({
+  apiVersion,
+  kind: z.literal('Function'),
+  metadata,
+  spec: z.strictObject({ triggers: z.array(trigger).default([]) }),
+});
+
 export type StreamDocument = z.infer<typeof streamSchema>;
-export type WorkflowDocument = z.infer<typeof workflowSchema>;
+type Declared = z.infer<typeof workflowSchema>;
+/** A workflow, or a durable function as one without steps. */
+export type WorkflowDocument = Declared & { readonly spec: Declared['spec'] & { readonly code?: true } };
+export type FunctionDocument = z.infer<typeof functionSchema>;
 export type StepDocument = WorkflowDocument['spec']['steps'][number];
 export type TriggerDocument = WorkflowDocument['spec']['triggers'][number];
 

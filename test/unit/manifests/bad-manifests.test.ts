@@ -66,6 +66,11 @@ const FIELDS: readonly Case[] = [
     problems: ['error MR_MANIFEST_INVALID required 3:1 metadata.name'],
   },
   {
+    name: 'a durable function with steps',
+    text: `apiVersion: millrace/v1\nkind: Function\nmetadata: {name: w}\nspec:\n${OK_STEP}`,
+    problems: ['error MR_MANIFEST_INVALID unknown-field 5:3 spec.steps'],
+  },
+  {
     name: 'no steps',
     text: `${HEAD}  timeout: 1s\n`,
     problems: ['error MR_MANIFEST_INVALID required 4:1 spec.steps'],

@@ -9,7 +9,7 @@ const examples = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => ma
 
 describe('docs/manifests.md', () => {
   test('has examples without a problem', () => {
-    expect(examples).toHaveLength(2);
+    expect(examples).toHaveLength(3);
     const orders = 'apiVersion: millrace/v1\nkind: Stream\nmetadata: {name: ORDERS}\nspec: {subjects: [orders.>]}\n';
     expect(found(...examples, orders)).toEqual([]);
   });

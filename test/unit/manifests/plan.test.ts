@@ -269,6 +269,37 @@ describe('P4 what is live but in no manifest', () => {
     expect(plan.actions).toEqual([]);
   });
 
+  test('a described one keeps what its workers made; a trigger taken from the manifest is told, and pruned', () => {
+    const text = (triggers: string): string => `apiVersion: millrace/v1
+kind: Stream
+metadata: {name: S}
+spec: {subjects: [a.*, b]}
+---
+apiVersion: millrace/v1
+kind: Function
+metadata: {name: w}
+spec: {triggers: [${triggers}]}
+`;
+    const both = desired(text('{name: t, stream: S, subject: a.*}, {name: u, stream: S, subject: b}'));
+    expect(both.consumers.filter(({ stream }) => stream === 'WF_w')).toEqual([]);
+    const live = applied(both);
+    const served = { ...live, consumers: { ...live.consumers, 'WF_w/controller': json({ ack_wait: 1 }) } };
+    expect(planChanges(both, served, { prune: true })).toMatchObject({ actions: [], drift: [], problems: [] });
+    const one = desired(text('{name: t, stream: S, subject: a.*}'));
+    expect(lines(planChanges(one, served, { prune: true }))).toEqual([
+      'put-definition w',
+      'delete-consumer S/TRIG_w_u',
+    ]);
+  });
+
+  test('a name does not become the other kind', () => {
+    const code = desired('apiVersion: millrace/v1\nkind: Function\nmetadata: {name: w}\nspec: {}\n');
+    const [declared, served] = [desired(), applied(code)];
+    const refused = ['error MR_PLAN_IMPOSSIBLE impossible-change workflows.w.kind'];
+    expect(rules(planChanges(code, applied(declared)))).toEqual(refused);
+    expect(rules(planChanges(declared, { ...served, streams: applied(declared).streams }))).toEqual(refused);
+  });
+
   test('streams and consumers of others are none of our business', () => {
     const live = applied(state);
     const streams = { ...live.streams, THEIRS: { subjects: ['x'], metadata: { a: 'b' } } };

@@ -29,8 +29,8 @@ export interface DeclaredOptions {
   readonly door: NatsDoor;
   readonly workflow: string;
   readonly steps: number;
-  /** Tracing on: the controller's telemetry, and where the worker sends its spans. */
-  readonly tracing?: { readonly telemetry: Telemetry; readonly otlpUrl: string };
+  /** The controller's telemetry, and where the worker sends its spans; without a place the worker has all but tracing. */
+  readonly tracing?: { readonly telemetry: Telemetry; readonly otlpUrl: string | undefined };
 }
 
 export interface DeclaredSystem {
@@ -52,7 +52,7 @@ export async function openDeclared(options: DeclaredOptions): Promise<DeclaredSy
   const definitions = await openDefinitions(door.nc);
   await definitions.put(wanted);
   const controller = await startController({ door, definitions, telemetry: tracing?.telemetry ?? noTelemetry });
-  const worker = await startWorker(door.url, tracing?.otlpUrl);
+  const worker = await startWorker(door.url, tracing);
   const journal = openJournal(door);
   const load = openLoad(door, wanted, journal);
   return {
@@ -80,8 +80,8 @@ export async function openDeclared(options: DeclaredOptions): Promise<DeclaredSy
   };
 }
 
-async function startWorker(url: string, otlpUrl: string | undefined): Promise<ChildProcess> {
-  const args = [url, QUEUE, ...(otlpUrl === undefined ? [] : [otlpUrl])];
+async function startWorker(url: string, tracing: DeclaredOptions['tracing']): Promise<ChildProcess> {
+  const args = [url, QUEUE, ...(tracing === undefined ? [] : [tracing.otlpUrl ?? 'untraced'])];
   const child = fork(WORKER, args, { execArgv: ['--import', TSX], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   const [first] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => ['ended'])]);
   if (first !== 'ready') throw new Error('the worker did not start');

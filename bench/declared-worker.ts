@@ -1,14 +1,16 @@
 /**
  * A worker in a process of its own, for benchmarks of declared workflows: forked with the server's URL, the queue and the
- * OTLP base (or nothing) as arguments. Says `ready`; answers `usage` with its processor time in ms; ends with its parent.
+ * OTLP base (or `untraced`: metrics and a log only; or nothing: no telemetry) as arguments. Says `ready`; answers `usage`
+ * with its processor time in ms; ends with its parent.
  */
 import { z } from 'zod';
 import { createTelemetry } from '../src/telemetry/index.ts';
 import { createWorker } from '../src/worker/index.ts';
 
-const [url = '', queue = '', otlpUrl] = process.argv.slice(2);
+const [url = '', queue = '', spans] = process.argv.slice(2);
+const otlpUrl = spans === 'untraced' ? undefined : spans;
 const telemetry =
-  otlpUrl === undefined ? undefined : await createTelemetry({ service: 'bench-worker', otlpUrl, logLevel: 'warn' });
+  spans === undefined ? undefined : await createTelemetry({ service: 'bench-worker', otlpUrl, logLevel: 'warn' });
 const worker = createWorker({
   nats: url,
   queue,

@@ -1,6 +1,7 @@
 /**
- * What tracing costs: the same declared workflow without tracing and with every run sampled, in turns on one server. Spans go
- * over OTLP to a sink in a process of its own, which shares the processor with everything else.
+ * What tracing costs: the same declared workflow without tracing and with every run sampled, in turns on one server; metrics
+ * and the log are on in both. Spans go over OTLP to a sink in a process of its own, which shares the processor with
+ * everything else.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,16 +20,14 @@ const ORDER = [false, true, true, false, false, true] as const;
 
 /** Seconds of one part, a controller and a worker of its own for each. */
 async function part(door: NatsDoor, runs: number, otlpUrl: string | undefined): Promise<number> {
-  const telemetry =
-    otlpUrl === undefined ? undefined : await createTelemetry({ service: 'bench', otlpUrl, logLevel: 'warn' });
-  const tracing = telemetry === undefined || otlpUrl === undefined ? {} : { tracing: { telemetry, otlpUrl } };
-  const system = await openDeclared({ door, workflow: 'traced', steps: STEPS, ...tracing });
+  const telemetry = await createTelemetry({ service: 'bench', otlpUrl, logLevel: 'warn' });
+  const system = await openDeclared({ door, workflow: 'traced', steps: STEPS, tracing: { telemetry, otlpUrl } });
   try {
     await system.runs(300, 64);
     return await system.runs(runs, AT_ONCE);
   } finally {
     await system.stop();
-    await telemetry?.close();
+    await telemetry.close();
   }
 }
 

@@ -12,7 +12,7 @@ import {
   type RunState,
   react,
 } from '../src/engine/index.ts';
-import { amount, inTurn, PARTS, type PureBenchmark } from './benchmark.ts';
+import { amount, inTurn, PARTS, type PureBenchmark, secondsOf } from './benchmark.ts';
 import { definition, STEPS } from './engine.ts';
 import type { Figures } from './summary.ts';
 
@@ -45,12 +45,6 @@ function oneRun(wanted: Definition, inputs: readonly InputBody[], keep?: (entry:
   return state;
 }
 
-async function seconds(runs: number, one: () => void): Promise<number> {
-  const begun = performance.now();
-  for (let i = 0; i < runs; i++) one();
-  return (performance.now() - begun) / 1_000;
-}
-
 async function round(scale: number): Promise<Figures> {
   const wanted = definition('bench');
   const inputs = inputsOf(wanted);
@@ -70,14 +64,14 @@ async function round(scale: number): Promise<Figures> {
     for (const one of bytes) kept += parseInput(one).ok ? 1 : 0;
   };
   const runs = amount(RUNS, scale);
-  for (const warm of [json, core, check]) await seconds(Math.min(runs, 2_000), warm);
+  for (const warm of [json, core, check]) await secondsOf(Math.min(runs, 2_000), warm);
   const [plain, decided] = await inTurn(
-    () => seconds(runs, json),
-    () => seconds(runs, core),
+    () => secondsOf(runs, json),
+    () => secondsOf(runs, core),
   );
   const [plainAgain, checked] = await inTurn(
-    () => seconds(runs, json),
-    () => seconds(runs, check),
+    () => secondsOf(runs, json),
+    () => secondsOf(runs, check),
   );
   if (!(kept > 0)) throw new Error('nothing was done');
   const all = runs * PARTS;

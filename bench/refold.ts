@@ -11,7 +11,7 @@ import {
   newRun,
   type StoredEntry,
 } from '../src/engine/index.ts';
-import { amount, figureOf, figuresOf, inTurn, PARTS, type PureBenchmark } from './benchmark.ts';
+import { amount, figureOf, figuresOf, inTurn, PARTS, type PureBenchmark, secondsOf } from './benchmark.ts';
 import { chain } from './declared-system.ts';
 import type { Figures } from './summary.ts';
 
@@ -46,12 +46,6 @@ function logOf(definition: Definition): readonly StoredEntry[] {
   return entries;
 }
 
-async function seconds(runs: number, one: () => void): Promise<number> {
-  const begun = performance.now();
-  for (let i = 0; i < runs; i++) one();
-  return (performance.now() - begun) / 1_000;
-}
-
 async function round(scale: number): Promise<Figures> {
   const definition = chain('bench', STEPS);
   const entries = logOf(definition);
@@ -74,12 +68,12 @@ async function round(scale: number): Promise<Figures> {
     kept += fold(definition.name, 'r1', entries).lastEntry;
   };
   const runs = amount(RUNS, scale);
-  for (const warm of [parse, refold, inMemory]) await seconds(2_000, warm);
+  for (const warm of [parse, refold, inMemory]) await secondsOf(2_000, warm);
   const [parsed, refolded] = await inTurn(
-    () => seconds(runs, parse),
-    () => seconds(runs, refold),
+    () => secondsOf(runs, parse),
+    () => secondsOf(runs, refold),
   );
-  const folded = await seconds(runs, inMemory);
+  const folded = await secondsOf(runs, inMemory);
   if (!(kept > 0)) throw new Error('nothing was done');
   const all = runs * transitions;
   return {

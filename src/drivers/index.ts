@@ -1,3 +1,4 @@
+export { parseAckSubject } from './ack-subject.ts';
 export { systemClock } from './clock.node.ts';
 export { type Committer, type CommitterOptions, type GroupCommit, openCommitter } from './committer.nats.ts';
 export {

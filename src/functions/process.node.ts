@@ -1,12 +1,9 @@
 /** The process's timers and its event loop, as executions see them. */
-const LONGEST_MS = 2_147_483_647;
+import { processTimers } from '../worker/index.ts';
 
 export const processPorts = {
-  now: (): number => Date.now(),
-  after(ms: number, then: () => void): () => void {
-    const timer = setTimeout(then, Math.min(ms, LONGEST_MS));
-    return () => clearTimeout(timer);
-  },
+  now: processTimers.now,
+  after: processTimers.after,
   /**
    * After all microtasks: Node empties the microtask queue before it looks at what was put off with `nextTick` from inside one,
    * so the code that follows from a promise has run by then. What many executions put off in one turn shares one such wait;

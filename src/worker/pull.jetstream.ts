@@ -10,7 +10,7 @@
  */
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats';
 import { createInbox } from 'nats';
-import { Slices } from '../drivers/index.ts';
+import { parseAckSubject, Slices } from '../drivers/index.ts';
 import { messageOf } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
 import type { TaskDelivery, Timers } from './types.ts';
@@ -176,19 +176,10 @@ function headersOf(headers: MsgHdrs | undefined): Record<string, string> {
   return plain;
 }
 
-/** Stream sequence and delivery count stand in the reply subject: `$JS.ACK.…` (ADR-15 of NATS). */
-export function parseAckSubject(reply: string): { readonly deliveries: number; readonly seq: number } | undefined {
-  const tokens = reply.split('.');
-  if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return undefined;
-  const at = tokens.length === 9 ? 4 : 6; // the newer form carries domain and account hash
-  const deliveries = Number(tokens[at]);
-  const seq = Number(tokens[at + 1]);
-  return Number.isInteger(deliveries) && Number.isInteger(seq) ? { deliveries, seq } : undefined;
-}
-
 function toDelivery(msg: Msg): TaskDelivery | undefined {
-  const info = parseAckSubject(msg.reply ?? '');
-  if (info === undefined) return undefined;
+  const numbers = parseAckSubject(msg.reply ?? '');
+  if (numbers === undefined) return undefined;
+  const { seq, deliveries } = numbers;
   let settled = false;
   const settle = (text: string): void => {
     if (settled) return;
@@ -196,7 +187,8 @@ function toDelivery(msg: Msg): TaskDelivery | undefined {
     msg.respond(text);
   };
   return {
-    ...info,
+    seq,
+    deliveries,
     data: msg.data,
     headers: headersOf(msg.headers),
     subject: msg.subject,

@@ -5,7 +5,6 @@ import { runAttempt } from '../../../src/worker/attempt.ts';
 import { BoundedMap } from '../../../src/worker/bounded-map.ts';
 import { describeIssues, formatPath } from '../../../src/worker/errors.ts';
 import { createWorker } from '../../../src/worker/index.ts';
-import { parseAckSubject } from '../../../src/worker/pull.jetstream.ts';
 import type { StepContext } from '../../../src/worker/types.ts';
 import { handler, task } from './kit.ts';
 
@@ -80,15 +79,6 @@ describe('BoundedMap', () => {
     map.set('c', 4);
     expect([map.get('a'), map.has('b'), map.get('c'), map.size]).toEqual([3, false, 4, 2]);
   });
-});
-
-describe('parseAckSubject', () => {
-  it.each([
-    ['$JS.ACK.MR_TASKS.W_default_h.3.17.20.1700000000000000000.0', { deliveries: 3, seq: 17 }],
-    ['$JS.ACK._.hash.MR_TASKS.W_default_h.2.9.20.1700000000000000000.0.rnd', { deliveries: 2, seq: 9 }],
-    ['_INBOX.abc', undefined],
-    ['$JS.ACK.MR_TASKS', undefined],
-  ])('%s', (reply, expected) => expect(parseAckSubject(reply)).toEqual(expected));
 });
 
 describe('createWorker', () => {

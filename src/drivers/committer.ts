@@ -43,12 +43,14 @@ interface Member {
   readonly reject: (error: unknown) => void;
 }
 
-/** The server's limit is 1,000 unless configured lower; half of that lets two batches overlap. */
-const MOST = 500;
+/** The server's limit unless configured lower. Whatever its size, a batch costs the server three fsyncs and a directory. */
+const MOST = 1_000;
 const MOST_BYTES = 1_048_576;
 /** A message above this gains nothing: its bytes cost more than its fsync, and a batch writes them twice. */
 const LARGE_BYTES = 32_768;
 const BATCHES_AT_ONCE = 2;
+/** Fewest messages worth a batch beside one that is under way: fewer would cost as much, and keep those behind them waiting. */
+const BESIDE = 256;
 /** From here on it is worth looking whether batches help. */
 const MANY = 32;
 const STRETCH = 64;
@@ -135,10 +137,16 @@ export class CommitLane {
   #pump(): void {
     const { atLeast } = this.#parts;
     if (!this.#groups) return this.#flushAlone();
-    while (this.#queue.length >= atLeast && this.#batches < BATCHES_AT_ONCE) this.#sendBatch(this.#take());
+    while (this.#queue.length >= this.#enough && this.#batches < BATCHES_AT_ONCE) this.#sendBatch(this.#take());
     if (this.#queue.length === 0 || this.#batches > 0) return;
     // What does not go now goes when one of those under way has ended.
     if (this.#alone + this.#queue.length < atLeast || this.#alone === 0) this.#flushAlone();
+  }
+
+  /** How many must wait for a batch to go now. */
+  get #enough(): number {
+    const { atLeast } = this.#parts;
+    return this.#batches === 0 ? atLeast : Math.min(this.#most, Math.max(atLeast, BESIDE));
   }
 
   #flushAlone(): void {

@@ -54,6 +54,22 @@ describe('committer', () => {
     expect(new Set(stream.wire)).toEqual(new Set(['alone']));
   });
 
+  it.each([
+    [255, 1],
+    [256, 2],
+  ])('beside a batch under way %i that wait make %i batches at once', async (waiting, batches) => {
+    const { stream, lane, settle } = setup('always');
+    const first = Array.from({ length: 3 }, (_, i) => lane.publish(`s.a${i}`, bytes('x'), fence(0)));
+    await turn(); // the first of them alone, the others in a batch that the server has not handled
+    const more = Array.from({ length: waiting }, (_, i) => lane.publish(`s.b${i}`, bytes('x'), fence(0)));
+    for (let i = 0; i < 5; i++) await turn();
+    expect(new Set(stream.wire).size - 1).toBe(batches);
+    await settle();
+    expect(new Set(stream.wire).size - 1).toBe(2);
+    expect((await Promise.all([...first, ...more])).map(({ kind }) => kind)).not.toContain('unknown');
+    expect(stream.stored).toHaveLength(3 + waiting);
+  });
+
   it('G5 puts what waits into one batch; every member learns its own sequence', async () => {
     const { stream, lane, settle } = setup('always');
     const all = ['a', 'b', 'c', 'd'].map((name) => lane.publish(`s.${name}`, bytes(name), fence(0)));

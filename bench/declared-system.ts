@@ -3,27 +3,14 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { NatsDoor } from '../src/drivers/index.ts';
-import { type Definition, openJournal, startController, systemAssets, workflowAssets } from '../src/engine/index.ts';
-import { allInputs, CONTROLLER_CONSUMER, inputSubject, runEventSubject, workflowStream } from '../src/kernel/index.ts';
-import { ensureAssets, openDefinitions, sealDefinition } from '../src/manifests/index.ts';
+import { openJournal, startController, systemAssets, workflowAssets } from '../src/engine/index.ts';
+import { allInputs, inputSubject, workflowStream } from '../src/kernel/index.ts';
+import { ensureAssets, openDefinitions } from '../src/manifests/index.ts';
 import { noTelemetry, type Telemetry } from '../src/telemetry/index.ts';
-import { timed } from './benchmark.ts';
+import { chain, messagesPerRun, openLoad, QUEUE } from './load.ts';
 
-const QUEUE = 'bench';
-const RETRY = { initialMs: 100, factor: 2, maxMs: 1_000, jitter: 0, maxAttempts: 3, maxLost: 3 } as const;
 const WORKER = fileURLToPath(new URL('./declared-worker.ts', import.meta.url));
 const TSX = import.meta.resolve('tsx');
-
-/** A chain of worker steps. */
-export function chain(name: string, steps: number): Definition {
-  const all = Array.from({ length: steps }, (_, i) => ({
-    name: `s${i + 1}`,
-    needs: i === 0 ? [] : [`s${i}`],
-    action: { kind: 'worker' as const, handler: 'bench.step', queue: QUEUE },
-    retry: RETRY,
-  }));
-  return sealDefinition({ name, deadLetter: false, triggers: [], steps: all });
-}
 
 export interface DeclaredOptions {
   readonly door: NatsDoor;
@@ -58,13 +45,7 @@ export async function openDeclared(options: DeclaredOptions): Promise<DeclaredSy
   return {
     runs: load.runs,
     stepTimes: (count) => stepTimes(door, workflow, () => load.runs(count, 1)),
-    async messagesPerRun() {
-      await quiet(door, workflow);
-      const before = await stored(door);
-      await load.runs(20, 1);
-      await quiet(door, workflow);
-      return ((await stored(door)) - before) / 20;
-    },
+    messagesPerRun: () => messagesPerRun(door, workflow, load),
     async workerCpuMs() {
       const answer = once(worker, 'message');
       worker.send('usage');
@@ -95,29 +76,6 @@ async function stopWorker(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-function openLoad(door: NatsDoor, { name: workflow, digest }: Definition, journal: ReturnType<typeof openJournal>) {
-  const open = new Map<string, () => void>();
-  const ended = door.nc.subscribe(runEventSubject(workflow, 'x', 'completed').replace('.x.', '.*.'), {
-    callback: (_error, msg) => open.get(msg.subject.split('.')[3] ?? '')?.(),
-  });
-  let number = 0;
-  const one = async (): Promise<number> => {
-    const runId = `r${Date.now().toString(36)}${(number++).toString(36)}`;
-    const begun = performance.now();
-    const done = new Promise<void>((resolve) => open.set(runId, resolve));
-    const start = { v: 1, kind: 'start', digest, payload: { n: number } } as const;
-    await journal.send({ workflow, runId }, start, { msgId: `start:${runId}` });
-    await done;
-    open.delete(runId);
-    return performance.now() - begun;
-  };
-  return {
-    runs: (count: number, atOnce: number, times: number[] = []): Promise<number> =>
-      timed(count, atOnce, async () => times.push(await one())),
-    close: () => ended.unsubscribe(),
-  };
-}
-
 /** Results are inputs, and the server has noted when it stored each. */
 async function stepTimes(door: NatsDoor, workflow: string, runs: () => Promise<unknown>): Promise<readonly number[]> {
   const stream = workflowStream(workflow);
@@ -144,19 +102,4 @@ async function stepTimes(door: NatsDoor, workflow: string, runs: () => Promise<u
   }
   messages.stop();
   return times;
-}
-
-/** Waits until every input is acknowledged: its entry and its events are stored then. */
-async function quiet(door: NatsDoor, workflow: string): Promise<void> {
-  for (;;) {
-    const info = await door.jsm.consumers.info(workflowStream(workflow), CONTROLLER_CONSUMER);
-    if (info.num_pending + info.num_ack_pending === 0) return;
-  }
-}
-
-/** Messages ever stored in the server's streams. */
-async function stored(door: NatsDoor): Promise<number> {
-  let sum = 0;
-  for await (const stream of door.jsm.streams.list()) sum += stream.state.last_seq;
-  return sum;
 }

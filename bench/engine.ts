@@ -6,33 +6,23 @@
 import { z } from 'zod';
 import type { NatsDoor } from '../src/drivers/index.ts';
 import { type Definition, openJournal, startController, systemAssets, workflowAssets } from '../src/engine/index.ts';
-import { CONTROLLER_CONSUMER, runEventSubject, workflowStream } from '../src/kernel/index.ts';
-import { ensureAssets, openDefinitions, sealDefinition } from '../src/manifests/index.ts';
+import { ensureAssets, openDefinitions } from '../src/manifests/index.ts';
 import { noTelemetry } from '../src/telemetry/index.ts';
 import { createWorker } from '../src/worker/index.ts';
-import { amount, inTurn, PARTS, type ServerBenchmark, timed } from './benchmark.ts';
+import { amount, inTurn, PARTS, type ServerBenchmark } from './benchmark.ts';
 import { floor, prepareFloor } from './floor.ts';
+import { chain, messagesPerRun, openLoad, QUEUE } from './load.ts';
 import { addUsed, type Probe, type Used } from './probe.ts';
 import { type Figures, percentile } from './summary.ts';
 
 export const STEPS = 3;
 const WORKFLOW = 'bench';
-const QUEUE = 'bench';
 const AT_ONCE = 256;
 const SATURATED = 768;
 const ALONE = 60;
-const RETRY = { initialMs: 100, factor: 2, maxMs: 1_000, jitter: 0, maxAttempts: 3, maxLost: 3 } as const;
 
 /** A chain of {@link STEPS} worker steps. */
-export function definition(name: string): Definition {
-  const steps = Array.from({ length: STEPS }, (_, i) => ({
-    name: `s${i + 1}`,
-    needs: i === 0 ? [] : [`s${i}`],
-    action: { kind: 'worker' as const, handler: 'bench.step', queue: QUEUE },
-    retry: RETRY,
-  }));
-  return sealDefinition({ name, deadLetter: false, triggers: [], steps });
-}
+export const definition = (name: string): Definition => chain(name, STEPS);
 
 interface Bench {
   /** Starts `count` runs, `atOnce` of them open at any time; gives the seconds, and each run's ms to `times`. */
@@ -54,60 +44,17 @@ async function openBench(door: NatsDoor): Promise<Bench> {
   worker.handle('bench.step', { input: z.unknown(), output: z.number(), concurrency: 256 }, () => 1);
   await worker.start();
   const journal = openJournal(door);
-  const open = new Map<string, () => void>();
-  const ended = door.nc.subscribe(runEventSubject(workflow, 'x', 'completed').replace('.x.', '.*.'), {
-    callback: (_error, msg) => open.get(msg.subject.split('.')[3] ?? '')?.(),
-  });
-  let number = 0;
-  const one = async (): Promise<number> => {
-    const runId = `r${Date.now().toString(36)}${(number++).toString(36)}`;
-    const begun = performance.now();
-    const done = new Promise<void>((resolve) => open.set(runId, resolve));
-    await journal.send(
-      { workflow, runId },
-      { v: 1, kind: 'start', digest: wanted.digest, payload: { n: number } },
-      { msgId: `start:${runId}` },
-    );
-    await done;
-    open.delete(runId);
-    return performance.now() - begun;
-  };
-  const runs = (count: number, atOnce: number, times: number[] = []): Promise<number> =>
-    timed(count, atOnce, async () => times.push(await one()));
+  const load = openLoad(door, wanted, journal);
   return {
-    runs,
-    async messagesPerRun() {
-      await quiet(door);
-      const before = await stored(door);
-      await runs(20, 1);
-      await quiet(door);
-      return ((await stored(door)) - before) / 20;
-    },
+    runs: load.runs,
+    messagesPerRun: () => messagesPerRun(door, workflow, load),
     async stop() {
-      ended.unsubscribe();
+      load.close();
       await worker.drain();
       await controller.stop();
       journal.close();
     },
   };
-}
-
-/** Waits until every input is acknowledged: its entry and its events are stored then. */
-async function quiet(door: NatsDoor): Promise<void> {
-  for (;;) {
-    const { num_pending, num_ack_pending } = await door.jsm.consumers.info(
-      workflowStream(WORKFLOW),
-      CONTROLLER_CONSUMER,
-    );
-    if (num_pending + num_ack_pending === 0) return;
-  }
-}
-
-/** Messages ever stored in the server's streams. */
-async function stored(door: NatsDoor): Promise<number> {
-  let sum = 0;
-  for await (const stream of door.jsm.streams.list()) sum += stream.state.last_seq;
-  return sum;
 }
 
 async function round(door: NatsDoor, scale: number, probe: Probe): Promise<Figures> {

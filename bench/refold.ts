@@ -12,7 +12,7 @@ import {
   type StoredEntry,
 } from '../src/engine/index.ts';
 import { amount, figureOf, figuresOf, inTurn, PARTS, type PureBenchmark, secondsOf } from './benchmark.ts';
-import { chain } from './declared-system.ts';
+import { chain } from './load.ts';
 import type { Figures } from './summary.ts';
 
 const RUNS = 20_000;

@@ -55,6 +55,8 @@ const BATCHES_AT_ONCE = 2;
 const BESIDE = 256;
 /** About 10 ms of what follows from them; with 200 the rate of functions was a tenth less, as batches became small. */
 const TOLD_AT_ONCE = 500;
+/** While it is looked whether batches are needed still, so many go alone at a time; the others wait for the answer. */
+const PROBE = 64;
 /** From here on it is worth looking whether batches help. */
 const MANY = 32;
 const STRETCH = 64;
@@ -92,12 +94,12 @@ export class CommitLane {
   send(subject: string, data: Payload, headers: Headers, resolve: Settle, reject: (error: unknown) => void): void {
     const lines = headerLines(headers);
     // The usual case first, without an object per message: nothing is in batches, and nothing is to be.
-    if (this.#taken.size === 0 && !this.#groups) return this.#sendAlone(subject, data, lines, resolve);
+    if (this.#taken.size === 0 && !this.#lines) return this.#sendAlone(subject, data, lines, resolve);
     const fenced = headers[HEADERS.expectedLastSubjectSequence] !== undefined;
     const key = fenced ? subject : headers[HEADERS.msgId];
     const member = { subject, data, lines, key, resolve, reject };
     if (key !== undefined && this.#taken.has(key)) this.#hold(key, member);
-    else if (!this.#groups || data.length > LARGE_BYTES) this.#sendAlone(subject, data, lines, resolve);
+    else if (!this.#lines || data.length > LARGE_BYTES) this.#sendAlone(subject, data, lines, resolve);
     else this.#enqueue(member);
   }
 
@@ -111,6 +113,11 @@ export class CommitLane {
   get #groups(): boolean {
     const { mode } = this.#parts;
     return mode === 'auto' ? this.#tuner.way === 'group' : mode === 'always';
+  }
+
+  /** Messages stand in line: for a batch, or for the end of a look at how the server does without. */
+  get #lines(): boolean {
+    return this.#groups || (this.#parts.mode === 'auto' && this.#tuner.isProbe);
   }
 
   #hold(key: string, member: Member): void {
@@ -140,7 +147,7 @@ export class CommitLane {
 
   #pump(): void {
     const { atLeast } = this.#parts;
-    if (!this.#groups) return this.#flushAlone();
+    if (!this.#groups) return this.#flushAlone(this.#lines ? PROBE - this.#alone : this.#queue.length);
     while (this.#queue.length >= this.#enough && this.#batches < BATCHES_AT_ONCE) this.#sendBatch(this.#take());
     if (this.#queue.length === 0 || this.#batches > 0) return;
     // What does not go now goes when one of those under way has ended.
@@ -153,11 +160,9 @@ export class CommitLane {
     return this.#batches === 0 ? atLeast : Math.min(this.#most, Math.max(atLeast, BESIDE));
   }
 
-  #flushAlone(): void {
+  #flushAlone(most = this.#queue.length): void {
     this.#busy = false;
-    const members = this.#queue;
-    this.#queue = [];
-    for (const member of members) this.#memberAlone(member);
+    for (const member of this.#queue.splice(0, Math.max(0, most))) this.#memberAlone(member);
   }
 
   #take(): Member[] {

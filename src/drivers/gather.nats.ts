@@ -128,7 +128,7 @@ class Gathering implements Wire {
     if (!this.#takes(subject, headers + bytes)) return this.#plain.publish(subject, reply, lines, data);
     const to = reply === '' ? '' : `${reply} `;
     const head = `HPUB ${subject} ${to}${headers} ${headers + bytes}\r\nNATS/1.0\r\n${lines}\r\n`;
-    this.#write(head, data, bytes);
+    this.#write(head, data, bytes, headers);
   }
 
   respond(subject: string, data: string): void {
@@ -144,7 +144,8 @@ class Gathering implements Wire {
     return bytes <= LARGE_BYTES && subject !== '' && !BLANK.test(subject) && !this.#nc.isClosed();
   }
 
-  #write(head: string, data: Payload, bytes: number): void {
+  /** @param headers their bytes, which the connection's statistics count */
+  #write(head: string, data: Payload, bytes: number, headers = 0): void {
     // In UTF-8 no unit of a string takes more than three bytes.
     if (this.#to + 3 * head.length + bytes + 2 > PIECE_BYTES) this.#renew(3 * head.length + bytes + 2);
     const piece = this.#piece;
@@ -156,7 +157,7 @@ class Gathering implements Wire {
     piece[at] = 0x0d;
     piece[at + 1] = 0x0a;
     this.#to = at + 2;
-    this.#protocol.outBytes += bytes;
+    this.#protocol.outBytes += headers + bytes;
     this.#protocol.outMsgs++;
     this.#written();
   }

@@ -45,6 +45,11 @@ export class GroupTuner {
     return this.#measuring === 'alone';
   }
 
+  /** True while it looks whether the server would do without batches after all. Nobody needs to wait for it with all he has. */
+  get isProbe(): boolean {
+    return this.#measuring === 'alone' && this.#decision === 'group';
+  }
+
   /** Many wait: begins a comparison when it is time for one. @param now ms, of a clock that never goes back */
   look(now: number): void {
     const due = this.#measuring === undefined ? now >= this.#again : now - this.#last > STALE_MS;

@@ -104,6 +104,16 @@ function inputsContract(c: Context): void {
     expect(third.duplicate).toBe(false);
   });
 
+  it('J4 stores a first input only while its run has none, whatever its message id', async () => {
+    const first = await c.a.send(c.run, signal('x'), { msgId: 'f1', first: true });
+    expect(first.duplicate).toBe(false);
+    expect(await c.b.send(c.run, signal('x'), { msgId: 'f1', first: true })).toEqual({ ...first, duplicate: true });
+    await c.a.send(c.run, signal('y'), { msgId: 'f2' });
+    expect(await c.b.send(c.run, signal('x'), { msgId: 'f3', first: true })).toEqual({ ...first, duplicate: true });
+    const { seq } = await c.a.send(c.run, signal('z'), { msgId: 'f4' });
+    expect(await c.a.inputsBetween(c.run, 0, seq)).toHaveLength(2);
+  });
+
   it('lists the inputs of one run strictly between two sequences', async () => {
     const seqs: number[] = [];
     for (const name of ['a', 'b', 'c', 'd']) {

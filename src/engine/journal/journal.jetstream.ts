@@ -154,12 +154,27 @@ class JetStreamJournal implements Journal {
     const subject = inputSubject(run.workflow, run.runId);
     const data = JSON.stringify(body);
     assertPayload(this.#nc, data, `the ${body.kind} input of run`, run.runId);
-    const headers = { ...options.headers, [HEADERS.msgId]: options.msgId };
-    const stored = expectStored(
-      await this.#committer.publish(workflowStream(run.workflow), subject, data, headers),
-      subject,
-    );
-    return { seq: stored.seq, duplicate: stored.duplicate };
+    const fence = options.first === true;
+    const mark = fence ? { [HEADERS.expectedLastSubjectSequence]: '0' } : { [HEADERS.msgId]: options.msgId };
+    const headers = options.headers === undefined ? mark : { ...options.headers, ...mark };
+    const outcome = await this.#committer.publish(workflowStream(run.workflow), subject, data, headers);
+    if (fence && outcome.kind !== 'stored') return this.#firstInput(run, subject, outcome);
+    const { seq, duplicate } = expectStored(outcome, subject);
+    return { seq, duplicate };
+  }
+
+  /** Refused as not the first, or perhaps stored: the run's first input is this one, sent by us before. */
+  async #firstInput(
+    { workflow }: RunRef,
+    subject: string,
+    outcome: PublishOutcome,
+  ): Promise<{ seq: number; duplicate: boolean }> {
+    const refused = outcome.kind === 'refused' && WRONG_LAST_SEQUENCE.has(outcome.code);
+    if (refused || outcome.kind === 'unknown') {
+      const stored = await this.#next(workflowStream(workflow), subject, 1);
+      if (stored !== null) return { seq: stored.seq, duplicate: true };
+    }
+    return { seq: expectStored(outcome, subject).seq, duplicate: false };
   }
 
   async consume(

@@ -48,7 +48,11 @@ export class MemoryJournal implements Journal {
   async sendRaw(run: RunRef, data: Uint8Array, options: Partial<SendOptions> = {}) {
     const before = this.broker.at({ client: this.client, op: 'send', when: 'before', run });
     if (before === 'lost') throw lost('send');
-    const stored = this.broker.storeInput(run, data, options.headers ?? {}, options.msgId);
+    const known = options.first === true ? this.broker.stream(run.workflow).inputs.get(run.runId)?.[0] : undefined;
+    const stored =
+      known === undefined
+        ? this.broker.storeInput(run, data, options.headers ?? {}, options.first === true ? undefined : options.msgId)
+        : { seq: known.seq, duplicate: true };
     const after = this.broker.at({ client: this.client, op: 'send', when: 'after', run, seq: stored.seq });
     if (after === 'lost') throw lost('send');
     return stored;

@@ -56,6 +56,11 @@ export interface Consumption {
 export interface SendOptions {
   /** Deduplicates inside the server's duplicate window. */
   readonly msgId: string;
+  /**
+   * It is the first input of a run whose id was made for it: stored only while the run has none, however late it comes again.
+   * The server then need not remember the id.
+   */
+  readonly first?: true;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

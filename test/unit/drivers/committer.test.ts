@@ -179,6 +179,45 @@ describe('committer', () => {
     expect(late > 2_000).toBe(batched);
   });
 
+  it.each([
+    ['with few of those that wait, where batches were faster', 1, 64],
+    ['with all, where they were not (negative twin)', 0, 400],
+  ])('T2 looks again %s', async (_, syncMs, expected) => {
+    const { stream, lane, time } = setup('auto', 16);
+    stream.onSync = () => {
+      time.now += syncMs;
+    };
+    let alone = 0;
+    let most = 0;
+    const send = stream.send.bind(stream);
+    stream.send = (subject, data, lines, settle) => {
+      if (lines.includes('Nats-Batch-Id')) return send(subject, data, lines, settle);
+      most = Math.max(most, ++alone);
+      send(subject, data, lines, (outcome) => {
+        alone--;
+        settle(outcome);
+      });
+    };
+    const load = async (): Promise<void> => {
+      let open = 400;
+      const runs = Array.from({ length: open }, async (__, i) => {
+        for (let n = 0; n < 30; n++) await lane.publish(`s.${i}`, bytes('x'), {});
+        open--;
+      });
+      while (open > 0) {
+        await turn();
+        for (let i = 0; i < 40 && stream.step(); i++) time.now += 0.02;
+      }
+      await Promise.all(runs);
+    };
+    await load();
+    most = 0;
+    time.now += 100_000;
+    await load();
+    expect(most).toBe(expected);
+    expect(stream.stored).toHaveLength(2 * 400 * 30);
+  });
+
   it('gives every message the outcome it would have had alone, stored once (property)', async () => {
     const message = fc.record({
       subject: fc.constantFrom('s.a', 's.b', 's.c', 's.d', 's.e', 's.f', 's.g', 's.h'),

@@ -4,8 +4,9 @@
  */
 import type { Command } from 'commander';
 import type { PrefectApi } from '../bridge/index.ts';
-import type { GroupCommit, NatsDoor } from '../drivers/index.ts';
+import type { NatsDoor } from '../drivers/index.ts';
 import type { DeadLetters, Journal } from '../engine/index.ts';
+import type { GroupCommit } from '../kernel/index.ts';
 import type { DefinitionStore } from '../manifests/index.ts';
 import type { RunReader } from '../replay/index.ts';
 import type { TraceHeaders } from '../telemetry/index.ts';

@@ -1,12 +1,11 @@
 /** Group commit on a connection: one lane per stream, and a look at the server anew after every reconnect. */
 import { createInbox } from 'nats';
-import { CommitLane, type GroupCommit } from './committer.ts';
+import type { GroupCommit } from '../kernel/index.ts';
+import { CommitLane } from './committer.ts';
 import type { NatsDoor } from './connection.nats.ts';
 import type { Headers } from './headers.ts';
 import { openPublisher } from './publisher.nats.ts';
 import type { Payload, PublishOutcome, Settle } from './publishing.ts';
-
-export type { GroupCommit } from './committer.ts';
 
 export interface CommitterOptions {
   /** The door's unless said, and `auto` where that says nothing. */

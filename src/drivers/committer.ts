@@ -11,13 +11,10 @@
  *   G4 with few waiting every message goes alone, at once: a small batch costs more than its messages;
  *   G5 the members' sequences follow from the commit's: a batch is stored without a gap, its last message last.
  */
-import { HEADERS } from '../kernel/index.ts';
+import { type GroupCommit, HEADERS } from '../kernel/index.ts';
 import { GroupTuner } from './group-tuner.ts';
 import { type Headers, headerLines } from './headers.ts';
 import type { Payload, Publisher, PublishOutcome, Settle } from './publishing.ts';
-
-/** `auto` finds out by measuring; `always` batches whenever enough wait; `never` sends every message alone. */
-export type GroupCommit = 'auto' | 'always' | 'never';
 
 export interface LaneParts {
   readonly publisher: Pick<Publisher, 'send' | 'post'>;

@@ -8,8 +8,7 @@
 import { readFile } from 'node:fs/promises';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, credsAuthenticator, errors, type NatsConnection } from 'nats';
-import { groupCommitOf, MillraceError, messageOf } from '../kernel/index.ts';
-import type { GroupCommit } from './committer.ts';
+import { type GroupCommit, groupCommitOf, MillraceError, messageOf } from '../kernel/index.ts';
 import { gatherWrites } from './gather.nats.ts';
 import type { Payload } from './publishing.ts';
 

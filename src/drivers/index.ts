@@ -1,6 +1,6 @@
 export { parseAckSubject } from './ack-subject.ts';
 export { systemClock } from './clock.node.ts';
-export { type Committer, type CommitterOptions, type GroupCommit, openCommitter } from './committer.nats.ts';
+export { type Committer, type CommitterOptions, openCommitter } from './committer.nats.ts';
 export {
   assertPayload,
   connectNats,

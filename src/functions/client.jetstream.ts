@@ -99,7 +99,7 @@ class NatsClient implements Client {
 
   async start<I, O>(fn: WorkflowFunction<I, O>, input: I, options: StartOptions = {}): Promise<RunHandle<O>> {
     const { runId = randomUUID(), trace, by } = options;
-    const fresh = options.runId === undefined ? ({ fresh: true } as const) : {};
+    const isOwn = options.runId === undefined;
     if (!isToken(runId)) {
       throw new MillraceError('MR_INPUT_INVALID', `"${runId}" cannot be a run id`, {
         hint: 'use letters, digits, "-" and "_", at most 64 characters',
@@ -125,11 +125,11 @@ class NatsClient implements Client {
           digest: this.#digestOf(fn.name),
           payload: input as Json, // checked by the function's schema where it executes
           notify: `${this.#inbox}.${token}`,
-          ...fresh,
+          ...(isOwn ? { fresh: true } : {}),
           ...context,
           ...(by === undefined ? {} : { by }),
         },
-        { msgId: `start:${runId}`, ...(options.runId === undefined ? { first: true } : {}) },
+        { msgId: `start:${runId}`, ...(isOwn ? { first: true } : {}) },
       );
       return this.#handle(run, token, ending, duplicate);
     } catch (error) {

@@ -15,7 +15,7 @@ import { Fence } from './fence.ts';
 import { takeInput } from './inputs.ts';
 import { asJson, copyOf } from './json.ts';
 import { Order, type OrderOwner } from './order.ts';
-import { openEnds, type Recall, recall } from './recall.ts';
+import { openEnds, type Recall, RUN_ENDED, recall } from './recall.ts';
 import type { ExecutionPorts, Runtime } from './runtime.ts';
 import { ExecutionSpans } from './spans.ts';
 import { type Batch, type Effect, type HeldInput, isTooLarge, Tail, type TailOwner } from './tail.ts';
@@ -326,7 +326,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
       const { state } = recall(run.workflow, run.runId, entries);
       const { effects } = tail.replace((dropped) => [
         ...dropped.filter(({ type }) => type === 'RunStarted'),
-        ...openEnds(state, 'the run ended'),
+        ...openEnds(state, RUN_ENDED),
         { type: 'RunFailed', error: failureOf(error) },
       ]);
       for (const timer of Object.keys(state.timers)) effects.push({ begin: () => ports.cancelTimer(run, timer) });

@@ -33,6 +33,9 @@ export function recall(workflow: string, runId: string, entries: readonly Stored
   return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times, lease };
 }
 
+/** Why what was open when a run ended is cancelled. */
+export const RUN_ENDED = 'the run ended';
+
 /** What a run that ends has open: its timers are called off, its waits and backoffs cancelled. */
 export function openEnds(state: RunState, reason: string): Transition[] {
   const open = Object.values(state.steps).filter(({ status }) => status === 'waiting' || status === 'backoff');

@@ -8,6 +8,7 @@ import type { Failure, StepState } from '../engine/index.ts';
 import { isToken, type Json, MillraceError } from '../kernel/index.ts';
 import { StepError } from './errors.ts';
 import { copyOf } from './json.ts';
+import { RUN_ENDED } from './recall.ts';
 import type { Runtime } from './runtime.ts';
 
 interface Wait {
@@ -25,7 +26,6 @@ interface Wait {
   stopLocal: (() => void) | undefined;
 }
 
-const ENDED = 'the run ended';
 /** A sleep no longer than this is slept out here: cheaper than resting, and exact. */
 const SLEPT_HERE_MS = 2_000;
 /** A hundred years: further than that no date can be written. */
@@ -282,7 +282,7 @@ export class Waits {
   cancelAll(): void {
     for (const wait of [...this.#waits.values()]) {
       this.#remove(wait, true);
-      this.#execution.push({ type: 'StepCancelled', step: wait.id, attempt: wait.attempt, reason: ENDED });
+      this.#execution.push({ type: 'StepCancelled', step: wait.id, attempt: wait.attempt, reason: RUN_ENDED });
     }
     // It may end while it is recalled: what the code has not come to is open all the same.
     const { timers, steps } = this.#execution.recalled.state;
@@ -291,7 +291,7 @@ export class Waits {
     }
     for (const { name, status, attempt } of Object.values(steps)) {
       if (status !== 'waiting' || this.#met.has(name)) continue;
-      this.#execution.push({ type: 'StepCancelled', step: name, attempt, reason: ENDED });
+      this.#execution.push({ type: 'StepCancelled', step: name, attempt, reason: RUN_ENDED });
     }
   }
 

@@ -19,7 +19,7 @@ export {
   STEP_VARIABLES,
   TRIGGER_VARIABLES,
 } from './expression.ts';
-export { groupCommitOf, groupCommitSetting } from './group-commit.ts';
+export { type GroupCommit, groupCommitOf, groupCommitSetting } from './group-commit.ts';
 export { derivedFraction, derivedId, runIdOf, runIdOfKey, shortHash, spanIdOf, traceIdOfRun } from './ids.ts';
 export { canonicalJson, isObject, type Json, type JsonObject } from './json.ts';
 export { err, ok, type Result, unreachable } from './result.ts';

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CommitLane, type GroupCommit } from '../../../src/drivers/committer.ts';
+import { CommitLane } from '../../../src/drivers/committer.ts';
 import { GroupTuner } from '../../../src/drivers/group-tuner.ts';
 import type { PublishOutcome } from '../../../src/drivers/index.ts';
+import type { GroupCommit } from '../../../src/kernel/index.ts';
 import { FakeStream } from '../../kit/fake-stream.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -29,7 +30,20 @@ function setup(mode: GroupCommit, atLeast = 2) {
       while (stream.step());
     }
   };
-  return { stream, lane, time, settle };
+  /** 400 of whom each sends 30 messages one after another, to a server that takes 40 a turn and 0.02 ms for one. */
+  const load = async (): Promise<void> => {
+    let open = 400;
+    const runs = Array.from({ length: open }, async (_, i) => {
+      for (let n = 0; n < 30; n++) await lane.publish(`s.${i}`, bytes('x'), {});
+      open--;
+    });
+    while (open > 0) {
+      await turn();
+      for (let i = 0; i < 40 && stream.step(); i++) time.now += 0.02;
+    }
+    await Promise.all(runs);
+  };
+  return { stream, lane, time, settle, load };
 }
 
 const brief = (outcome: PublishOutcome): string =>
@@ -160,21 +174,11 @@ describe('committer', () => {
     ['keeps batches where each fsync takes a millisecond', 1, true],
     ['and does not where it takes nothing', 0, false],
   ])('auto finds out with hundreds on their way: %s', async (_, syncMs, batched) => {
-    const { stream, lane, time } = setup('auto', 16);
+    const { stream, time, load } = setup('auto', 16);
     stream.onSync = () => {
       time.now += syncMs;
     };
-    let open = 0;
-    const runs = Array.from({ length: 400 }, async (__, i) => {
-      open++;
-      for (let n = 0; n < 30; n++) await lane.publish(`s.${i}`, bytes('x'), {});
-      open--;
-    });
-    while (open > 0) {
-      await turn();
-      for (let i = 0; i < 40 && stream.step(); i++) time.now += 0.02;
-    }
-    await Promise.all(runs);
+    await load();
     const late = stream.stored.slice(-4_000).filter(({ batch }) => batch !== undefined).length;
     expect(late > 2_000).toBe(batched);
   });
@@ -183,7 +187,7 @@ describe('committer', () => {
     ['with few of those that wait, where batches were faster', 1, 64],
     ['with all, where they were not (negative twin)', 0, 400],
   ])('T2 looks again %s', async (_, syncMs, expected) => {
-    const { stream, lane, time } = setup('auto', 16);
+    const { stream, time, load } = setup('auto', 16);
     stream.onSync = () => {
       time.now += syncMs;
     };
@@ -197,18 +201,6 @@ describe('committer', () => {
         alone--;
         settle(outcome);
       });
-    };
-    const load = async (): Promise<void> => {
-      let open = 400;
-      const runs = Array.from({ length: open }, async (__, i) => {
-        for (let n = 0; n < 30; n++) await lane.publish(`s.${i}`, bytes('x'), {});
-        open--;
-      });
-      while (open > 0) {
-        await turn();
-        for (let i = 0; i < 40 && stream.step(); i++) time.now += 0.02;
-      }
-      await Promise.all(runs);
     };
     await load();
     most = 0;

@@ -7,7 +7,7 @@ import {
   type StoredEntry,
   type Transition,
 } from '../engine/index.ts';
-import { formatDuration, unreachable } from '../kernel/index.ts';
+import { transitionText } from './transition-text.ts';
 
 /** One transition with its time and its cause. */
 export interface HistoryLine {
@@ -21,81 +21,6 @@ export interface HistoryLine {
   readonly transition: Transition;
   /** A sentence for people. */
   readonly text: string;
-}
-
-const attempt = (t: { readonly step: string; readonly attempt: number }): string =>
-  t.attempt === 1 ? t.step : `${t.step} (attempt ${t.attempt})`;
-
-function stepText(t: Transition, at: number): string {
-  switch (t.type) {
-    case 'StepScheduled':
-      return `${attempt(t)} handed out`;
-    case 'StepStarted':
-      return `${attempt(t)} begun by ${t.worker}`;
-    case 'FlowStateChanged':
-      return `${attempt(t)}: flow run ${t.flowRunId} is ${t.state.name} (told by ${t.source})`;
-    case 'StepRetryScheduled':
-      return `${attempt(t)} failed: ${t.error.message}; next attempt in ${formatDuration(t.retryAt - at)}`;
-    case 'StepCompleted':
-      return `${attempt(t)} completed`;
-    case 'StepFailed':
-      return `${attempt(t)} failed for good: ${t.error.message}`;
-    case 'StepSkipped':
-      return `${t.step} skipped: ${t.reason}`;
-    case 'StepCancelled':
-      return `${attempt(t)} cancelled: ${t.reason}`;
-    case 'SleepStarted':
-      return `${attempt(t)} sleeps`;
-    case 'SignalAwaited':
-      return `${attempt(t)} waits for signal ${t.name}`;
-    default:
-      return t.type;
-  }
-}
-
-/** The transition as a sentence. */
-export function transitionText(t: Transition, at: number): string {
-  switch (t.type) {
-    case 'RunStarted':
-      return t.source === undefined
-        ? `run started${t.by === undefined ? '' : ` by ${t.by}`}`
-        : `run started by ${t.source.subject} (${t.source.stream}#${t.source.sequence}, trigger ${t.source.trigger})`;
-    case 'TimerSet':
-      return `timer ${t.timer} set, due in ${formatDuration(t.at - at)}`;
-    case 'TimerFired':
-      return `timer ${t.timer} fired`;
-    case 'TimerCancelled':
-      return `timer ${t.timer} cancelled`;
-    case 'SignalReceived':
-      return `signal ${t.name} received${t.by === undefined ? '' : ` from ${t.by}`}`;
-    case 'SignalConsumed':
-      return `signal ${t.name} taken by ${t.step}`;
-    case 'RunClaimed':
-      return `taken over by ${t.worker}`;
-    case 'RunSuspended':
-      return 'waits; nothing of it executes';
-    case 'RunCompleted':
-      return 'run completed';
-    case 'RunFailed':
-      return `run failed: ${t.error.message} (${t.error.code})`;
-    case 'RunCancelled':
-      return `run cancelled${t.by === undefined ? '' : ` by ${t.by}`}: ${t.reason}`;
-    case 'RunRetried':
-      return `run retried${t.by === undefined ? '' : ` by ${t.by}`}: ${t.steps.join(', ') || 'no step'}`;
-    case 'StepScheduled':
-    case 'StepStarted':
-    case 'FlowStateChanged':
-    case 'StepRetryScheduled':
-    case 'StepCompleted':
-    case 'StepFailed':
-    case 'StepSkipped':
-    case 'StepCancelled':
-    case 'SleepStarted':
-    case 'SignalAwaited':
-      return stepText(t, at);
-    default:
-      return unreachable(t);
-  }
 }
 
 /** Every transition of the log, oldest first. `kinds` tells what the inputs were. */

@@ -1,10 +1,11 @@
 export { type DiffLine, diffJson } from './diff.ts';
 export { resolveRun } from './find.ts';
-export { type HistoryLine, historyOf, stateAt, transitionText } from './history.ts';
+export { type HistoryLine, historyOf, stateAt } from './history.ts';
 export { readInputBody } from './input.ts';
 export { openReader } from './reader.jetstream.ts';
 export type { RunReader } from './reader.ts';
 export { type RunFilter, type RunSummary, selectRuns, summarize } from './summary.ts';
+export { transitionText } from './transition-text.ts';
 export {
   type Divergence,
   digestsOf,

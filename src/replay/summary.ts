@@ -75,7 +75,12 @@ function apply(s: RunSummary, t: Transition, at: number): RunSummary {
     case 'SleepStarted':
     case 'SignalAwaited':
       return opened(s, t.step);
+    case 'RunQueued':
+      return { ...s, status: 'queued' };
+    case 'RunAdmitted':
+      return { ...s, status: 'running', startedAt: at };
     case 'StepRetryScheduled':
+    case 'StepPaused':
       return { ...s, failures: s.failures + 1 };
     case 'StepCompleted':
       return closed({ ...s, stepsCompleted: s.stepsCompleted + 1 }, t.step);

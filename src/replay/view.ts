@@ -61,6 +61,12 @@ function changeOf(t: StepTransition, at: number): Change {
     case 'SleepStarted':
     case 'SignalAwaited':
       return { status: 'waiting', scheduledAt: at, startedAt: at };
+    case 'StepFannedOut':
+      return { status: 'running', scheduledAt: at, startedAt: at };
+    case 'StepHeartbeat':
+      return {};
+    case 'StepPaused':
+      return { status: t.error.lost ? 'lost' : 'failed', endedAt: at, error: t.error };
     case 'StepStarted':
       return { status: 'running', startedAt: t.startedAt ?? at, worker: t.worker };
     case 'FlowStateChanged':

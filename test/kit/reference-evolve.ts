@@ -3,12 +3,14 @@
  * (src/engine/model/state-draft.ts). Slow and plain; property tests hold the engine's to it.
  */
 import {
+  type Attributes,
   newRun,
   type RunState,
   type StepState,
   type StoredEntry,
   stepOf,
   type Transition,
+  type UpdateState,
 } from '../../src/engine/index.ts';
 import { unreachable } from '../../src/kernel/index.ts';
 
@@ -25,8 +27,16 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
   const step = stepOf(state, t.step);
   switch (t.type) {
     case 'StepScheduled': {
-      const { startedAt: _s, endedAt: _e, retryAt: _r, worker: _w, error: _x, ...kept } = step;
-      const next: StepState = { ...kept, status: 'scheduled', attempt: t.attempt, input: t.input, scheduledAt: at };
+      const { startedAt: _s, endedAt: _e, retryAt: _r, worker: _w, error: _x, child: _c, ...kept } = step;
+      const next: StepState = {
+        ...kept,
+        status: 'scheduled',
+        attempt: t.attempt,
+        input: t.input,
+        scheduledAt: at,
+        ...(t.since === undefined ? {} : { since: t.since }),
+        ...(t.child === undefined ? {} : { child: t.child }),
+      };
       return { ...state, steps: { ...state.steps, [t.step]: next } };
     }
     case 'StepStarted':
@@ -41,9 +51,24 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
         attempt: t.attempt,
         error: t.error,
         retryAt: t.retryAt,
+        ...(t.since === undefined ? {} : { since: t.since }),
         failures: step.failures + (t.error.lost ? 0 : 1),
         lost: step.lost + (t.error.lost ? 1 : 0),
       });
+    case 'StepFannedOut':
+      return withStep(state, t.step, {
+        status: 'running',
+        attempt: t.attempt,
+        items: t.count,
+        scheduledAt: at,
+        startedAt: at,
+      });
+    case 'StepHeartbeat':
+      return t.details === undefined ? withStep(state, t.step, {}) : withStep(state, t.step, { progress: t.details });
+    case 'StepPaused':
+      return withStep(state, t.step, { status: 'paused', attempt: t.attempt, error: t.error });
+    case 'StepResumed':
+      return again(state, t.step);
     case 'StepCompleted':
       return withStep(state, t.step, { status: 'completed', attempt: t.attempt, output: t.output, endedAt: at });
     case 'StepFailed':
@@ -58,19 +83,99 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
   }
 }
 
+function again(state: RunState, name: string): RunState {
+  const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...rest } = stepOf(state, name);
+  const { since: _s, items: _i, ...kept } = rest;
+  return { ...state, steps: { ...state.steps, [name]: { ...kept, status: 'pending', failures: 0, lost: 0 } } };
+}
+
 function evolveRetried(state: RunState, steps: readonly string[]): RunState {
-  const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...rest } = state;
-  let next: RunState = { ...rest, status: 'running', retries: state.retries + 1 };
-  for (const name of steps) {
-    const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = stepOf(next, name);
-    next = { ...next, steps: { ...next.steps, [name]: { ...kept, status: 'pending', failures: 0, lost: 0 } } };
-  }
-  return next;
+  const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...open } = state;
+  const { closing: _closing, killed: _killed, ...rest } = open;
+  return steps.reduce(again, { ...rest, status: 'running', retries: state.retries + 1 });
+}
+
+function withAttributes(state: RunState, attributes: Attributes): Attributes {
+  const all = Object.entries({ ...state.attributes, ...attributes });
+  return Object.fromEntries(all.filter(([, value]) => value !== null));
+}
+
+function evolveUpdate(state: RunState, t: Extract<Transition, { type: 'UpdateReceived' | 'UpdateEnded' }>): RunState {
+  const { type, id, ...rest } = t;
+  const known = state.updates?.[id];
+  if (type === 'UpdateEnded' && known === undefined) return state;
+  const { by: _by, ...said } = rest as typeof rest & { by?: string };
+  const next = { ...known, ...said, ended: type === 'UpdateEnded' } as UpdateState;
+  return { ...state, updates: { ...state.updates, [id]: next } };
+}
+
+function continued(state: RunState, t: Extract<Transition, { type: 'RunContinued' }>, at: number): RunState {
+  const { patches: _p, updates: _u, closing: _c, ...kept } = state;
+  return {
+    ...kept,
+    payload: t.payload,
+    generation: t.generation,
+    startedAt: at,
+    steps: {},
+    timers: {},
+    ...(t.digest === undefined ? {} : { digest: t.digest }),
+  };
 }
 
 function consumeSignal(state: RunState, name: string): RunState {
   const index = state.signals.findIndex((signal) => signal.name === name);
   return { ...state, signals: state.signals.filter((_, i) => i !== index) };
+}
+
+function evolveRare(state: RunState, t: Transition, at: number): RunState {
+  switch (t.type) {
+    case 'RunQueued':
+      return { ...state, status: 'queued', waitsFor: t.limits };
+    case 'SlotGranted':
+      return { ...state, slots: [...(state.slots ?? []), t.slot] };
+    case 'RunAdmitted': {
+      const { waitsFor: _none, ...rest } = state;
+      return { ...rest, status: 'running', startedAt: at };
+    }
+    case 'AttributesSet':
+      return { ...state, attributes: withAttributes(state, t.attributes) };
+    case 'PatchApplied':
+      return { ...state, patches: [...(state.patches ?? []), t.id] };
+    case 'UpdateReceived':
+    case 'UpdateEnded':
+      return evolveUpdate(state, t);
+    case 'RunClosing': {
+      const { type: _type, ...closing } = t;
+      return { ...state, closing };
+    }
+    case 'RunContinued':
+      return continued(state, t, at);
+    default:
+      return state;
+  }
+}
+
+function started(state: RunState, t: Extract<Transition, { type: 'RunStarted' }>, at: number): RunState {
+  return {
+    ...state,
+    status: 'running',
+    digest: t.digest,
+    payload: t.payload,
+    ...(t.trace === undefined ? {} : { trace: t.trace }),
+    startedAt: at,
+    ...(t.source === undefined ? {} : { source: t.source }),
+    ...(t.by === undefined ? {} : { by: t.by }),
+    ...(t.worker === undefined ? {} : { worker: t.worker }),
+    ...(t.notify === undefined ? {} : { notify: t.notify }),
+    ...(t.parent === undefined ? {} : { parent: t.parent }),
+    ...(t.attributes === undefined ? {} : { attributes: withAttributes(state, t.attributes) }),
+    ...(t.priority === undefined ? {} : { priority: t.priority }),
+    ...(t.version === undefined ? {} : { version: t.version }),
+  };
+}
+
+function ended(state: RunState, status: RunState['status'], at: number): RunState {
+  return { ...state, status, endedAt: at };
 }
 
 /**
@@ -80,20 +185,24 @@ function consumeSignal(state: RunState, name: string): RunState {
 export function referenceEvolve(state: RunState, t: Transition, at: number): RunState {
   switch (t.type) {
     case 'RunStarted':
+      return started(state, t, at);
+    case 'RunQueued':
+    case 'SlotGranted':
+    case 'RunAdmitted':
+    case 'AttributesSet':
+    case 'PatchApplied':
+    case 'UpdateReceived':
+    case 'UpdateEnded':
+    case 'RunClosing':
+    case 'RunContinued':
+      return evolveRare(state, t, at);
+    case 'RunClaimed':
       return {
         ...state,
-        status: 'running',
-        digest: t.digest,
-        payload: t.payload,
-        ...(t.trace === undefined ? {} : { trace: t.trace }),
-        startedAt: at,
-        ...(t.source === undefined ? {} : { source: t.source }),
-        ...(t.by === undefined ? {} : { by: t.by }),
-        ...(t.worker === undefined ? {} : { worker: t.worker }),
-        ...(t.notify === undefined ? {} : { notify: t.notify }),
+        worker: t.worker,
+        suspended: false,
+        ...(t.version === undefined ? {} : { version: t.version }),
       };
-    case 'RunClaimed':
-      return { ...state, worker: t.worker, suspended: false };
     case 'RunSuspended':
       return { ...state, suspended: true };
     case 'TimerSet':
@@ -109,7 +218,7 @@ export function referenceEvolve(state: RunState, t: Transition, at: number): Run
     case 'SleepStarted':
       return withStep(state, t.step, { status: 'waiting', attempt: t.attempt, scheduledAt: at, startedAt: at });
     case 'RunCompleted':
-      return { ...state, status: 'completed', endedAt: at, ...(t.output === undefined ? {} : { output: t.output }) };
+      return { ...ended(state, 'completed', at), ...(t.output === undefined ? {} : { output: t.output }) };
     case 'RunFailed':
       return {
         ...state,
@@ -119,10 +228,14 @@ export function referenceEvolve(state: RunState, t: Transition, at: number): Run
         ...(t.step === undefined ? {} : { failedStep: t.step }),
       };
     case 'RunCancelled':
-      return { ...state, status: 'cancelled', endedAt: at, reason: t.reason };
+      return { ...ended(state, 'cancelled', at), reason: t.reason, ...(t.killed ? { killed: true } : {}) };
     case 'RunRetried':
       return evolveRetried(state, t.steps);
     case 'StepScheduled':
+    case 'StepFannedOut':
+    case 'StepHeartbeat':
+    case 'StepPaused':
+    case 'StepResumed':
     case 'StepStarted':
     case 'FlowStateChanged':
     case 'StepRetryScheduled':

@@ -12,7 +12,14 @@ import { registerHistory } from './runs-history.ts';
 import { registerShow } from './runs-show.ts';
 import { registerStart } from './runs-start.ts';
 
-const STATUSES = ['running', 'completed', 'failed', 'cancelled', 'new'] as const satisfies readonly RunStatus[];
+const STATUSES = [
+  'running',
+  'queued',
+  'completed',
+  'failed',
+  'cancelled',
+  'new',
+] as const satisfies readonly RunStatus[];
 
 interface ListOptions {
   readonly workflow?: string;

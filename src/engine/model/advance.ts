@@ -67,6 +67,8 @@ function begin(draft: Draft, step: StepDefinition): void {
         draft.setTimer({ kind: 'signal', step: step.name, attempt }, action.timeoutMs);
       return giveSignal(draft, step);
     }
+    case 'child':
+      return startAttempt(draft, step, attempt, inputOf(draft, step));
     default:
       return unreachable(action);
   }

@@ -3,7 +3,8 @@
  * after a crash the same entry gives the same commands, and every receiver can recognise one it has already had.
  */
 import type { Json } from '../../kernel/index.ts';
-import type { Failure, Source } from './inputs.ts';
+import type { Attributes, Failure, Parent, RunEnding, Slot, Source } from './inputs.ts';
+import type { ChildRef } from './transitions.ts';
 
 export type Command =
   /** Hand an attempt to a worker. Message id: `task:<workflow>:<runId>:<step>:<attempt>`. */
@@ -20,6 +21,23 @@ export type Command =
     }
   /** Look at both sides of this step's flow run (the queue holds the key only). */
   | { readonly kind: 'reconcile'; readonly step: string; readonly attempt: number }
+  /** Start a child run; when that is not possible, the step is told so by an input `child`. */
+  | {
+      readonly kind: 'child';
+      readonly child: ChildRef;
+      readonly step: string;
+      readonly attempt: number;
+      readonly payload: Json;
+    }
+  /** End a child run as its policy says. */
+  | { readonly kind: 'child.close'; readonly child: ChildRef; readonly reason: string; readonly kill: boolean }
+  /** Tell the parent that this run has ended. */
+  | { readonly kind: 'parent'; readonly parent: Parent; readonly ending: RunEnding }
+  /** Ask for a slot of each limit; the answer is an input `slot`. */
+  | { readonly kind: 'slot.ask'; readonly limits: readonly { readonly limit: string; readonly key: string }[] }
+  | { readonly kind: 'slot.free'; readonly slots: readonly Slot[] }
+  /** Search attributes have changed, or the run's status has: the index is to be told. A hint: the index can be rebuilt. */
+  | { readonly kind: 'index'; readonly attributes: Attributes }
   | { readonly kind: 'timer'; readonly timer: string; readonly at: number }
   | { readonly kind: 'timer.cancel'; readonly timer: string }
   /** Tell whoever runs the attempt to stop; a hint, since late results are refused anyway. */

@@ -172,6 +172,7 @@ function timer(draft: Draft, id: string): void {
   if (name === undefined || draft.state.timers[id] === undefined || draft.state.status !== 'running') return;
   draft.emit({ type: 'TimerFired', timer: id });
   if (name.kind === 'run') return runTimeout(draft);
+  if ('retries' in name) return;
   const step = findStep(draft.definition, name.step);
   if (step === undefined) return;
   switch (name.kind) {
@@ -186,6 +187,9 @@ function timer(draft: Draft, id: string): void {
       const message = `attempt ${name.attempt} did not end within ${step.timeoutMs ?? 0} ms`;
       return failAttempt(draft, step, { code: 'MR_STEP_TIMEOUT', message, retryable: true, lost: false });
     }
+    case 'queue':
+    case 'heartbeat':
+      return;
     default:
       return unreachable(name);
   }
@@ -234,6 +238,13 @@ function apply(draft: Draft, body: InputBody): void {
       return cancel(draft, body);
     case 'retry':
       return retry(draft, body);
+    case 'task.heartbeat':
+    case 'child':
+    case 'kill':
+    case 'resume':
+    case 'update':
+    case 'slot':
+      return;
     default:
       return unreachable(body);
   }

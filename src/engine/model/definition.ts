@@ -10,6 +10,12 @@ export interface RetryPolicy extends BackoffPolicy {
   readonly maxAttempts: number;
   /** Attempts that may be lost to the machinery (a crashed host, a killed process) on top of those. */
   readonly maxLost: number;
+  /** Longest time from the first attempt's scheduling to the beginning of the last one. */
+  readonly maxElapsedMs?: number;
+  /** Error codes that no further attempt can help. */
+  readonly nonRetryable?: readonly string[];
+  /** What becomes of a step whose attempts are used up: it fails (the default), or waits for a person. */
+  readonly onExhausted?: 'pause';
 }
 
 /** What a step does. */
@@ -17,6 +23,13 @@ export type StepAction =
   | { readonly kind: 'worker'; readonly handler: string; readonly queue: string }
   | { readonly kind: 'prefect'; readonly deployment: string; readonly pool: string }
   | { readonly kind: 'sleep'; readonly ms: number }
+  /** A child run of a workflow or durable function; the step's input is its payload. */
+  | {
+      readonly kind: 'child';
+      readonly workflow: string;
+      readonly onClose: 'cancel' | 'abandon';
+      readonly wait: boolean;
+    }
   | {
       readonly kind: 'signal';
       readonly name: string;
@@ -24,6 +37,26 @@ export type StepAction =
       /** What a wait that timed out is: a result `{received: false}` to decide on, or a failure. */
       readonly onTimeout: 'continue' | 'fail';
     };
+
+/** What undoes a completed step when the run fails or is cancelled. */
+export interface CompensationDefinition {
+  readonly handler: string;
+  readonly queue: string;
+  /** CEL by member, over payload, steps, run; without it the input is `{payload, input, output}` of the step. */
+  readonly with?: Readonly<Record<string, string>>;
+  readonly retry: RetryPolicy;
+  readonly timeoutMs?: number;
+}
+
+/** One step over a list: an item each, as steps of their own; the step's output is the list of their outputs. */
+export interface ForEachDefinition {
+  /** CEL expression that gives the list, at most 10,000 items. In `with` and `when` of the step `item` and `index` are known. */
+  readonly items: string;
+  /** Items under way at once. */
+  readonly maxParallel: number;
+  /** `fail`: the first failed item fails the step. `collect`: it completes with `{ok: false, error}` beside `{ok: true, output}`. */
+  readonly onFailure: 'fail' | 'collect';
+}
 
 export interface StepDefinition {
   readonly name: string;
@@ -36,6 +69,12 @@ export interface StepDefinition {
   readonly retry: RetryPolicy;
   /** Longest time of one attempt. */
   readonly timeoutMs?: number;
+  /** Longest time until an attempt has begun at a worker. */
+  readonly queueTimeoutMs?: number;
+  /** Longest silence of an attempt that is out. */
+  readonly heartbeatTimeoutMs?: number;
+  readonly compensate?: CompensationDefinition;
+  readonly forEach?: ForEachDefinition;
 }
 
 export interface TriggerDefinition {
@@ -62,6 +101,10 @@ export interface Definition {
    * the workers that have the code; triggers start its runs as those of any other.
    */
   readonly code?: boolean;
+  /** CEL over payload, steps, run: what the run gives to whoever waits for it; else the outputs of the steps that no other needs. */
+  readonly output?: string;
+  /** Time that work which is out has at a cancel before it is given up; none by default. */
+  readonly graceMs?: number;
   readonly steps: readonly StepDefinition[];
   readonly triggers: readonly TriggerDefinition[];
 }

@@ -1,7 +1,9 @@
 export type { Command } from './commands.ts';
 export { type Decision, decide, decision } from './decide.ts';
 export type {
+  CompensationDefinition,
   Definition,
+  ForEachDefinition,
   RetryPolicy,
   StepAction,
   StepDefinition,
@@ -10,6 +12,10 @@ export type {
 export { findStep } from './definition-index.ts';
 export { evolve, evolveEntry, fold, foldOnto, stepsOut } from './evolve.ts';
 export {
+  type Attributes,
+  type AttributeValue,
+  attributeSchema,
+  endingSchema,
   type Failure,
   type FlowState,
   failureSchema,
@@ -18,6 +24,10 @@ export {
   type InputBody,
   inputBodySchema,
   jsonSchema,
+  type Parent,
+  parentSchema,
+  type RunEnding,
+  type Slot,
   type Source,
   sourceSchema,
   TERMINAL_FLOW_STATES,
@@ -34,6 +44,7 @@ export {
 } from './messages.ts';
 export { react } from './react.ts';
 export {
+  type Closing,
   type FlowBinding,
   isDone,
   isEnded,
@@ -44,8 +55,9 @@ export {
   type StepState,
   type StepStatus,
   stepOf,
+  type UpdateState,
 } from './state.ts';
 export { StateDraft } from './state-draft.ts';
 export { parseTimer, type TimerName, timerId } from './timers.ts';
-export type { LogEntry, StoredEntry, Transition } from './transitions.ts';
+export type { ChildRef, LogEntry, StoredEntry, Transition } from './transitions.ts';
 export { storedEntry, upcastEntry } from './upcast.ts';

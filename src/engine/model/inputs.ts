@@ -46,6 +46,39 @@ export const sourceSchema = z.object({
 });
 export type Source = z.infer<typeof sourceSchema>;
 
+/** The run and step that a child run was started by. */
+export const parentSchema = z.object({
+  workflow: z.string(),
+  runId: z.string(),
+  step: z.string(),
+  attempt: z.number().int().positive(),
+  /** Nobody waits for the child: it is known whose child it is, and its end is told to no one. */
+  detached: z.literal(true).optional(),
+});
+export type Parent = z.infer<typeof parentSchema>;
+
+/** How a run ended, as data: what a child tells its parent. */
+export const endingSchema = z.discriminatedUnion('status', [
+  z.object({ status: z.literal('completed'), output: json }),
+  z.object({ status: z.literal('failed'), error: failureSchema }),
+  z.object({ status: z.literal('cancelled'), reason: z.string() }),
+]);
+export type RunEnding = z.infer<typeof endingSchema>;
+
+/** A search attribute's value. A datetime is ms since the epoch; `null` takes the attribute away. */
+export const attributeSchema = z.union([z.string(), z.number(), z.boolean(), z.array(z.string()), z.null()]);
+export type AttributeValue = z.infer<typeof attributeSchema>;
+export type Attributes = Readonly<Record<string, AttributeValue>>;
+
+/** A slot of a flow-control limit that a run holds. */
+export const slotSchema = z.object({
+  limit: z.string(),
+  key: z.string(),
+  /** Fencing: grows with every grant of the limit's key. */
+  token: z.number().int().nonnegative(),
+});
+export type Slot = z.infer<typeof slotSchema>;
+
 /** W3C trace context of the run's starting message. */
 export const traceSchema = z.object({ traceparent: z.string(), tracestate: z.string().optional() });
 export type TraceContext = z.infer<typeof traceSchema>;
@@ -98,6 +131,10 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     notify: z.string().startsWith('_INBOX.').optional(),
     /** Durable functions: the run's id was made for this start, so there is no log to look for before its first effect. */
     fresh: z.literal(true).optional(),
+    parent: parentSchema.optional(),
+    attributes: z.record(z.string(), attributeSchema).optional(),
+    /** 1 (first) to 5; 3 when nobody said. Counts where starts wait for a slot. */
+    priority: z.number().int().min(1).max(5).optional(),
   }),
   z.object({ v: z.literal(1), kind: z.literal('task.started'), ...attempt, worker: z.string() }),
   z.object({ v: z.literal(1), kind: z.literal('task.succeeded'), ...attempt, ...begun, output: json }),
@@ -115,9 +152,51 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     /** More than the state says, e.g. a missing deployment. */
     error: failureSchema.optional(),
   }),
+  /** The attempt lives; `details` are handed to the next attempt should this one be lost. */
+  z.object({ v: z.literal(1), kind: z.literal('task.heartbeat'), ...attempt, ...begun, details: json.optional() }),
+  /** A child run has ended, or could not be started (then `failed`). */
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('child'),
+    ...attempt,
+    workflow: z.string(),
+    runId: z.string(),
+    ending: endingSchema,
+  }),
   z.object({ v: z.literal(1), kind: z.literal('timer'), timer: z.string() }),
   z.object({ v: z.literal(1), kind: z.literal('signal'), name: z.string(), payload: json, by: z.string().optional() }),
-  z.object({ v: z.literal(1), kind: z.literal('cancel'), reason: z.string(), by: z.string().optional() }),
+  /** Cooperative: work that is out may end within the grace time, compensations run. */
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('cancel'),
+    reason: z.string(),
+    by: z.string().optional(),
+    /** Overrides the workflow's own grace time. */
+    graceMs: z.number().int().nonnegative().optional(),
+  }),
+  /** At once: nothing is waited for, nothing is compensated. */
+  z.object({ v: z.literal(1), kind: z.literal('kill'), reason: z.string(), by: z.string().optional() }),
+  /** Paused steps go on: the one named, else all of them. */
+  z.object({ v: z.literal(1), kind: z.literal('resume'), step: z.string().optional(), by: z.string().optional() }),
+  /** Durable functions: a signal that returns a result; the same id is answered with the same result. */
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('update'),
+    id: z.string(),
+    name: z.string(),
+    payload: json,
+    by: z.string().optional(),
+    /** The inbox where the sender waits for the answer. */
+    notify: z.string().startsWith('_INBOX.').optional(),
+  }),
+  /** A limit's word on a run that waits for it. */
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('slot'),
+    slot: slotSchema,
+    verdict: z.enum(['granted', 'refused', 'revoked']),
+    reason: z.string().optional(),
+  }),
   z.object({ v: z.literal(1), kind: z.literal('retry'), by: z.string().optional() }),
 ]);
 

@@ -9,13 +9,28 @@
  * `state` is the draft itself until the last transition: whoever keeps it must not apply more.
  */
 import { unreachable } from '../../kernel/index.ts';
-import { type RunState, type StepState, stepOf } from './state.ts';
+import type { Attributes, AttributeValue } from './inputs.ts';
+import { type RunState, type StepState, stepOf, type UpdateState } from './state.ts';
+import { advanceStep, type Mutable, retriedStep, type Step, scheduledStep } from './step-draft.ts';
 import type { StoredEntry, Transition } from './transitions.ts';
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+/** Those that most runs never have. */
+type RareTransition = Extract<
+  Transition,
+  {
+    readonly type:
+      | 'RunQueued'
+      | 'SlotGranted'
+      | 'RunAdmitted'
+      | 'AttributesSet'
+      | 'PatchApplied'
+      | 'UpdateReceived'
+      | 'UpdateEnded'
+      | 'RunClosing'
+      | 'RunContinued';
+  }
+>;
 type Signal = RunState['signals'][number];
-type Step = Mutable<StepState>;
-type StepTransition = Extract<Transition, { readonly step: string; readonly attempt: number }>;
 
 /** Sets an own member; a step may be named `__proto__`, and assigning would then change the prototype. */
 function put<T>(record: Record<string, T>, name: string, value: T): void {
@@ -60,6 +75,7 @@ export class StateDraft {
       case 'RunClaimed':
         this.#state.worker = t.worker;
         this.#state.suspended = false;
+        if (t.version !== undefined) this.#state.version = t.version;
         return;
       case 'RunSuspended':
         this.#state.suspended = true;
@@ -87,6 +103,7 @@ export class StateDraft {
       case 'RunCancelled':
         this.#end('cancelled', at);
         this.#state.reason = t.reason;
+        if (t.killed === true) this.#state.killed = true;
         return;
       case 'RunRetried':
         return this.#retry(t.steps);
@@ -97,10 +114,62 @@ export class StateDraft {
         step.endedAt = at;
         return;
       }
+      case 'StepResumed':
+        return this.#step(retriedStep(this.#stepOf(t.step)));
       case 'StepScheduled':
-        return this.#step(scheduled(this.#stepOf(t.step), t, at));
+        return this.#step(scheduledStep(this.#stepOf(t.step), t, at));
+      case 'RunQueued':
+      case 'SlotGranted':
+      case 'RunAdmitted':
+      case 'AttributesSet':
+      case 'PatchApplied':
+      case 'UpdateReceived':
+      case 'UpdateEnded':
+      case 'RunClosing':
+      case 'RunContinued':
+        return this.#ofRun(t, at);
       default:
-        return advance(this.#ownStep(t.step), t, at);
+        return advanceStep(this.#ownStep(t.step), t, at);
+    }
+  }
+
+  #ofRun(t: RareTransition, at: number): void {
+    switch (t.type) {
+      case 'RunQueued':
+        this.#state.status = 'queued';
+        this.#state.waitsFor = t.limits;
+        return;
+      case 'SlotGranted':
+        this.#state.slots = [...(this.#state.slots ?? []), t.slot];
+        return;
+      case 'RunAdmitted':
+        this.#state.status = 'running';
+        this.#state.startedAt = at;
+        delete this.#state.waitsFor;
+        return;
+      case 'AttributesSet':
+        return this.#setAttributes(t.attributes);
+      case 'PatchApplied':
+        this.#state.patches = [...(this.#state.patches ?? []), t.id];
+        return;
+      case 'UpdateReceived':
+        return this.#update(t.id, {
+          name: t.name,
+          payload: t.payload,
+          ...(t.notify === undefined ? {} : { notify: t.notify }),
+          ended: false,
+        });
+      case 'UpdateEnded':
+        return this.#endUpdate(t);
+      case 'RunClosing': {
+        const { type: _type, ...closing } = t;
+        this.#state.closing = closing;
+        return;
+      }
+      case 'RunContinued':
+        return this.#continue(t, at);
+      default:
+        return unreachable(t);
     }
   }
 
@@ -144,6 +213,46 @@ export class StateDraft {
     if (t.by !== undefined) state.by = t.by;
     if (t.worker !== undefined) state.worker = t.worker;
     if (t.notify !== undefined) state.notify = t.notify;
+    if (t.parent !== undefined) state.parent = t.parent;
+    if (t.attributes !== undefined) this.#setAttributes(t.attributes);
+    if (t.priority !== undefined) state.priority = t.priority;
+    if (t.version !== undefined) state.version = t.version;
+  }
+
+  #setAttributes(attributes: Attributes): void {
+    const next: Record<string, AttributeValue> = { ...this.#state.attributes };
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === null) delete next[name];
+      else put(next, name, value);
+    }
+    this.#state.attributes = next;
+  }
+
+  #update(id: string, update: UpdateState): void {
+    const next = { ...this.#state.updates };
+    put(next, id, update);
+    this.#state.updates = next;
+  }
+
+  #endUpdate(t: Extract<Transition, { type: 'UpdateEnded' }>): void {
+    const known = this.#state.updates?.[t.id];
+    if (known === undefined) return;
+    this.#update(t.id, {
+      ...known,
+      ended: true,
+      ...(t.output === undefined ? {} : { output: t.output }),
+      ...(t.error === undefined ? {} : { error: t.error }),
+    });
+  }
+
+  /** What a run keeps that begins again; its signals among it. */
+  #continue(t: Extract<Transition, { type: 'RunContinued' }>, at: number): void {
+    const { patches: _patches, updates: _updates, closing: _closing, ...kept } = this.#state;
+    this.#state = { ...kept, payload: t.payload, generation: t.generation, startedAt: at, steps: {}, timers: {} };
+    if (t.digest !== undefined) this.#state.digest = t.digest;
+    this.#steps = undefined;
+    this.#timers = undefined;
+    this.#unread?.clear();
   }
 
   #end(status: RunState['status'], at: number): void {
@@ -158,76 +267,16 @@ export class StateDraft {
   }
 
   #retry(steps: readonly string[]): void {
-    const { endedAt: _end, error: _error, failedStep: _step, reason: _reason, ...rest } = this.#state;
+    const {
+      endedAt: _end,
+      error: _error,
+      failedStep: _step,
+      reason: _reason,
+      closing: _closing,
+      killed: _killed,
+      ...rest
+    } = this.#state;
     this.#state = { ...rest, status: 'running', retries: rest.retries + 1 };
-    for (const name of steps) {
-      const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...kept } = this.#stepOf(name);
-      this.#step({ ...kept, status: 'pending', failures: 0, lost: 0 });
-    }
-  }
-}
-
-/** A new attempt begins with what outlives the ones before it. */
-function scheduled(step: StepState, t: Extract<Transition, { type: 'StepScheduled' }>, at: number): Step {
-  const { name, failures, lost, flows, output, reason } = step;
-  const next: Step = {
-    name,
-    status: 'scheduled',
-    attempt: t.attempt,
-    failures,
-    lost,
-    flows,
-    input: t.input,
-    scheduledAt: at,
-  };
-  if (output !== undefined) next.output = output;
-  if (reason !== undefined) next.reason = reason;
-  return next;
-}
-
-function advance(step: Step, t: Exclude<StepTransition, { type: 'StepScheduled' }>, at: number): void {
-  switch (t.type) {
-    case 'StepStarted':
-      step.status = 'running';
-      step.worker = t.worker;
-      step.startedAt = t.startedAt ?? at;
-      return;
-    case 'FlowStateChanged':
-      step.flows = { ...step.flows, [t.attempt]: { flowRunId: t.flowRunId, state: t.state } };
-      return;
-    case 'StepRetryScheduled':
-      step.status = 'backoff';
-      step.attempt = t.attempt; // a durable function's attempts are not scheduled
-      step.error = t.error;
-      step.retryAt = t.retryAt;
-      if (t.error.lost) step.lost += 1;
-      else step.failures += 1;
-      return;
-    case 'StepCompleted':
-      step.status = 'completed';
-      step.attempt = t.attempt;
-      step.output = t.output;
-      step.endedAt = at;
-      return;
-    case 'StepFailed':
-      step.status = 'failed';
-      step.attempt = t.attempt; // an attempt whose input could not be computed fails without having been scheduled
-      step.error = t.error;
-      step.endedAt = at;
-      return;
-    case 'StepCancelled':
-      step.status = 'cancelled';
-      step.reason = t.reason;
-      step.endedAt = at;
-      return;
-    case 'SignalAwaited':
-    case 'SleepStarted':
-      step.status = 'waiting';
-      step.attempt = t.attempt;
-      step.scheduledAt = at;
-      step.startedAt = at;
-      return;
-    default:
-      return unreachable(t);
+    for (const name of steps) this.#step(retriedStep(this.#stepOf(name)));
   }
 }

@@ -1,8 +1,16 @@
 /** The state of a run: the fold of its log, nothing else. */
 import type { Json } from '../../kernel/index.ts';
-import type { Failure, FlowState, Source, TraceContext } from './inputs.ts';
+import type { Attributes, Failure, FlowState, Parent, Slot, Source, TraceContext } from './inputs.ts';
+import type { ChildRef } from './transitions.ts';
 
-export type RunStatus = 'new' | 'running' | 'completed' | 'failed' | 'cancelled';
+export type RunStatus =
+  | 'new'
+  /** Started, and waiting for a slot of a limit before its first step. */
+  | 'queued'
+  | 'running'
+  | 'completed'
+  | 'failed'
+  | 'cancelled';
 
 export type StepStatus =
   | 'pending'
@@ -13,6 +21,8 @@ export type StepStatus =
   | 'waiting'
   /** Waiting for the next attempt. */
   | 'backoff'
+  /** Its attempts are used up; a person resumes it. */
+  | 'paused'
   | 'completed'
   | 'failed'
   | 'skipped'
@@ -42,8 +52,35 @@ export interface StepState {
   readonly startedAt?: number;
   readonly endedAt?: number;
   readonly retryAt?: number;
+  /** When its first attempt was scheduled, if its policy limits the time of all attempts. */
+  readonly since?: number;
+  /** Details of the last heartbeat; they outlive the attempt. */
+  readonly progress?: Json;
+  readonly child?: ChildRef;
+  /** `forEach`: how many items it has. */
+  readonly items?: number;
   /** Flow runs by attempt: what Prefect was last known to say of each. */
   readonly flows: Readonly<Record<number, FlowBinding>>;
+}
+
+/** How a run that is being closed will end. */
+export interface Closing {
+  readonly outcome: 'failed' | 'cancelled';
+  readonly error?: Failure;
+  readonly step?: string;
+  readonly reason?: string;
+  readonly by?: string;
+}
+
+export interface UpdateState {
+  readonly name: string;
+  readonly payload: Json;
+  readonly notify?: string;
+  /** Set once it has ended well. */
+  readonly output?: Json;
+  /** Set once it has failed. */
+  readonly error?: Failure;
+  readonly ended: boolean;
 }
 
 export interface RunState {
@@ -59,6 +96,25 @@ export interface RunState {
   readonly endedAt?: number;
   readonly error?: Failure;
   readonly failedStep?: string;
+  /** It is to end so: no step begins any more, compensations run. */
+  readonly closing?: Closing;
+  /** It was killed, not cancelled. */
+  readonly killed?: boolean;
+  readonly parent?: Parent;
+  readonly attributes?: Attributes;
+  /** 1 (first) to 5. */
+  readonly priority?: number;
+  /** Limits it waits for, while it is queued. */
+  readonly waitsFor?: readonly { readonly limit: string; readonly key: string }[];
+  readonly slots?: readonly Slot[];
+  /** Durable functions: the version of the code that executes it, or did last. */
+  readonly version?: string;
+  /** Durable functions: ids of `ctx.patched` that said true, in their order. */
+  readonly patches?: readonly string[];
+  /** Durable functions: updates by id. */
+  readonly updates?: Readonly<Record<string, UpdateState>>;
+  /** How often it continued as new. */
+  readonly generation?: number;
   readonly reason?: string;
   /** What a durable function returned. */
   readonly output?: Json;

@@ -3,7 +3,7 @@
  * Old journals are a contract: a field may be added as optional; a meaning may not change (see upcast.ts).
  */
 import type { Json } from '../../kernel/index.ts';
-import type { Failure, FlowState, Source, TraceContext } from './inputs.ts';
+import type { Attributes, Failure, FlowState, Parent, Slot, Source, TraceContext } from './inputs.ts';
 
 export type Transition =
   | {
@@ -18,12 +18,42 @@ export type Transition =
       readonly worker?: string;
       /** Durable functions: the inbox where whoever started the run waits for its end. */
       readonly notify?: string;
+      readonly parent?: Parent;
+      readonly attributes?: Attributes;
+      /** 1 (first) to 5. */
+      readonly priority?: number;
+      /** Durable functions: the version of the code that began it. */
+      readonly version?: string;
     }
+  /** It waits for slots of these limits before its first step; comes right behind `RunStarted`. */
+  | { readonly type: 'RunQueued'; readonly limits: readonly { readonly limit: string; readonly key: string }[] }
+  /** A slot is the run's until it ends. */
+  | { readonly type: 'SlotGranted'; readonly slot: Slot }
+  /** All slots are there: it begins. */
+  | { readonly type: 'RunAdmitted' }
   /** Durable functions: another worker executes the run from here on; its former one must let go of it. */
-  | { readonly type: 'RunClaimed'; readonly worker: string }
+  | {
+      readonly type: 'RunClaimed';
+      readonly worker: string;
+      /** The version of that worker's code. */
+      readonly version?: string;
+    }
   /** Durable functions: nothing of the run executes anywhere; its next input wakes it. */
   | { readonly type: 'RunSuspended' }
-  | { readonly type: 'StepScheduled'; readonly step: string; readonly attempt: number; readonly input: Json }
+  | {
+      readonly type: 'StepScheduled';
+      readonly step: string;
+      readonly attempt: number;
+      readonly input: Json;
+      /** When the first attempt was scheduled, if the policy limits the time of all attempts. */
+      readonly since?: number;
+      /** The step is a child run. */
+      readonly child?: ChildRef;
+    }
+  /** `forEach`: the step has so many items, each a step of its own named `<step>#<index from 1>`. */
+  | { readonly type: 'StepFannedOut'; readonly step: string; readonly attempt: number; readonly count: number }
+  /** The last known progress of an attempt that is out. */
+  | { readonly type: 'StepHeartbeat'; readonly step: string; readonly attempt: number; readonly details?: Json }
   | {
       readonly type: 'StepStarted';
       readonly step: string;
@@ -47,9 +77,15 @@ export type Transition =
       readonly attempt: number;
       readonly error: Failure;
       readonly retryAt: number;
+      /** Durable functions: see `StepScheduled`. */
+      readonly since?: number;
     }
   | { readonly type: 'StepCompleted'; readonly step: string; readonly attempt: number; readonly output: Json }
   | { readonly type: 'StepFailed'; readonly step: string; readonly attempt: number; readonly error: Failure }
+  /** All its attempts are used up, or none can help, and its policy is to wait for a person. The run stays open. */
+  | { readonly type: 'StepPaused'; readonly step: string; readonly attempt: number; readonly error: Failure }
+  /** A person says that it may go on: it is pending again, with its attempts and failures counted anew. */
+  | { readonly type: 'StepResumed'; readonly step: string; readonly by?: string }
   | { readonly type: 'StepSkipped'; readonly step: string; readonly reason: string }
   | { readonly type: 'StepCancelled'; readonly step: string; readonly attempt: number; readonly reason: string }
   | { readonly type: 'TimerSet'; readonly timer: string; readonly at: number }
@@ -59,11 +95,51 @@ export type Transition =
   | { readonly type: 'SignalAwaited'; readonly step: string; readonly attempt: number; readonly name: string }
   | { readonly type: 'SignalReceived'; readonly name: string; readonly payload: Json; readonly by?: string }
   | { readonly type: 'SignalConsumed'; readonly name: string; readonly step: string }
-  /** `output`: what a durable function returned; declared workflows have the outputs of their steps instead. */
+  /** Search attributes; each replaces the one of its name, `null` takes it away. */
+  | { readonly type: 'AttributesSet'; readonly attributes: Attributes }
+  /** Durable functions: `ctx.patched(id)` said true here and says so in every replay. */
+  | { readonly type: 'PatchApplied'; readonly id: string }
+  | {
+      readonly type: 'UpdateReceived';
+      readonly id: string;
+      readonly name: string;
+      readonly payload: Json;
+      readonly by?: string;
+      readonly notify?: string;
+    }
+  | { readonly type: 'UpdateEnded'; readonly id: string; readonly output?: Json; readonly error?: Failure }
+  /**
+   * It is to end: no step begins any more. What is out has until the timer `grace/<retries>` to end, then what was done is
+   * compensated by steps named `undo:<step>`, the last first; then comes `RunFailed` or `RunCancelled`.
+   */
+  | {
+      readonly type: 'RunClosing';
+      readonly outcome: 'failed' | 'cancelled';
+      readonly error?: Failure;
+      /** The step that failed. */
+      readonly step?: string;
+      readonly reason?: string;
+      readonly by?: string;
+    }
+  /**
+   * Continue-as-new: the run begins again with this payload and nothing of its history but the signals that wait, its
+   * attributes, parent and starter. Entries before this one are not needed any more.
+   */
+  | { readonly type: 'RunContinued'; readonly payload: Json; readonly generation: number; readonly digest?: string }
+  /** `output`: what a durable function returned, or what a declared workflow's `output` gave; else see its steps. */
   | { readonly type: 'RunCompleted'; readonly output?: Json }
   | { readonly type: 'RunFailed'; readonly error: Failure; readonly step?: string }
-  | { readonly type: 'RunCancelled'; readonly reason: string; readonly by?: string }
+  | { readonly type: 'RunCancelled'; readonly reason: string; readonly by?: string; readonly killed?: true }
   | { readonly type: 'RunRetried'; readonly steps: readonly string[]; readonly by?: string };
+
+/** A child run, and what becomes of it when its parent's step is cancelled or killed. */
+export interface ChildRef {
+  readonly workflow: string;
+  readonly runId: string;
+  readonly onClose: 'cancel' | 'abandon';
+  /** false: the step completes with `{runId}` as soon as the child is started. */
+  readonly wait: boolean;
+}
 
 /** The value of one message on `wf.<workflow>.log.<runId>`. */
 export interface LogEntry {

@@ -19,7 +19,7 @@ import {
   cancelSubject,
   HEADERS,
   isMillraceError,
-  type MillraceError,
+  MillraceError,
   messageOf,
   runEventSubject,
   STREAMS,
@@ -100,6 +100,8 @@ class JetStreamOutbox implements Outbox {
         return this.#event(batch, command, index);
       case 'dead':
         return this.#dead(batch, command);
+      default:
+        throw new MillraceError('MR_INTERNAL', `the outbox does not know the command ${command.kind}`);
     }
   }
 

@@ -101,7 +101,11 @@ describe('parsing', () => {
       '`millrace runs list --help`',
     ],
     [['runs', 'list', '--limit', '1.5'], /must be a whole number from 0 on/, '`millrace runs list --help`'],
-    [['runs', 'list', '--status', 'odd'], /Allowed choices are running, completed/, '`millrace runs list --help`'],
+    [
+      ['runs', 'list', '--status', 'odd'],
+      /Allowed choices are running, queued, completed/,
+      '`millrace runs list --help`',
+    ],
     [['runs', 'show'], /missing required argument 'run'/, '`millrace runs show --help`'],
     [['runs'], /"millrace runs" needs a command/, '`millrace runs --help`'],
     [['completion', 'csh'], /Allowed choices are bash, zsh, fish/, '`millrace completion --help`'],

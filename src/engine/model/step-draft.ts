@@ -1,0 +1,100 @@
+/** The state of one step under change: see state-draft.ts. Internal to the model. */
+import { unreachable } from '../../kernel/index.ts';
+import type { StepState } from './state.ts';
+import type { Transition } from './transitions.ts';
+
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Step = Mutable<StepState>;
+type StepTransition = Extract<Transition, { readonly step: string; readonly attempt: number }>;
+
+/** A step that is to be done once more: its attempts go on counting, its failures begin anew. */
+export function retriedStep(step: StepState): Step {
+  const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, since: _s, items: _i, ...kept } = step;
+  return { ...kept, status: 'pending', failures: 0, lost: 0 };
+}
+
+/** A new attempt begins with what outlives the ones before it. */
+export function scheduledStep(step: StepState, t: Extract<Transition, { type: 'StepScheduled' }>, at: number): Step {
+  const { name, failures, lost, flows, output, reason, since, progress, items } = step;
+  const next: Step = {
+    name,
+    status: 'scheduled',
+    attempt: t.attempt,
+    failures,
+    lost,
+    flows,
+    input: t.input,
+    scheduledAt: at,
+  };
+  const from = t.since ?? since;
+  if (from !== undefined) next.since = from;
+  if (progress !== undefined) next.progress = progress;
+  if (items !== undefined) next.items = items;
+  if (t.child !== undefined) next.child = t.child;
+  if (output !== undefined) next.output = output;
+  if (reason !== undefined) next.reason = reason;
+  return next;
+}
+
+export function advanceStep(step: Step, t: Exclude<StepTransition, { type: 'StepScheduled' }>, at: number): void {
+  switch (t.type) {
+    case 'StepStarted':
+      step.status = 'running';
+      step.worker = t.worker;
+      step.startedAt = t.startedAt ?? at;
+      return;
+    case 'StepFannedOut':
+      step.status = 'running';
+      step.attempt = t.attempt;
+      step.items = t.count;
+      step.scheduledAt = at;
+      step.startedAt = at;
+      return;
+    case 'StepHeartbeat':
+      if (t.details !== undefined) step.progress = t.details;
+      return;
+    case 'StepPaused':
+      step.status = 'paused';
+      step.attempt = t.attempt;
+      step.error = t.error;
+      return;
+    case 'FlowStateChanged':
+      step.flows = { ...step.flows, [t.attempt]: { flowRunId: t.flowRunId, state: t.state } };
+      return;
+    case 'StepRetryScheduled':
+      step.status = 'backoff';
+      step.attempt = t.attempt; // a durable function's attempts are not scheduled
+      step.error = t.error;
+      step.retryAt = t.retryAt;
+      if (t.since !== undefined) step.since = t.since;
+      if (t.error.lost) step.lost += 1;
+      else step.failures += 1;
+      return;
+    case 'StepCompleted':
+      step.status = 'completed';
+      step.attempt = t.attempt;
+      step.output = t.output;
+      step.endedAt = at;
+      return;
+    case 'StepFailed':
+      step.status = 'failed';
+      step.attempt = t.attempt; // an attempt whose input could not be computed fails without having been scheduled
+      step.error = t.error;
+      step.endedAt = at;
+      return;
+    case 'StepCancelled':
+      step.status = 'cancelled';
+      step.reason = t.reason;
+      step.endedAt = at;
+      return;
+    case 'SignalAwaited':
+    case 'SleepStarted':
+      step.status = 'waiting';
+      step.attempt = t.attempt;
+      step.scheduledAt = at;
+      step.startedAt = at;
+      return;
+    default:
+      return unreachable(t);
+  }
+}

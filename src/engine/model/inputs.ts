@@ -202,6 +202,8 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
 
 /** What an input message says. */
 export type InputBody = z.infer<typeof inputBodySchema>;
+/** The body of one kind. */
+export type BodyOf<K extends InputBody['kind']> = Extract<InputBody, { kind: K }>;
 
 /** An input as the engine decides on it: its place in the stream and the time the server stored it. */
 export interface Input {

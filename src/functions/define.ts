@@ -1,6 +1,6 @@
 /** Declaring a durable function. */
 import type { z } from 'zod';
-import { isToken, MillraceError } from '../kernel/index.ts';
+import { isToken, type Json, MillraceError } from '../kernel/index.ts';
 import type { Context, WorkflowFunction } from './types.ts';
 
 /**
@@ -28,4 +28,19 @@ export function workflow<I, O>(
     });
   }
   return { name, input: options.input, run };
+}
+
+/**
+ * The payload as the function sees it.
+ * @throws MillraceError MR_INPUT_INVALID
+ */
+export function checkedInput({ name, input }: WorkflowFunction, payload: Json): unknown {
+  if (input === undefined) return payload;
+  const parsed = input.safeParse(payload);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
+  throw new MillraceError('MR_INPUT_INVALID', `the input of ${name}${where}: ${issue?.message ?? 'does not fit'}`, {
+    hint: 'start the run with an input that fits the schema of the function',
+  });
 }

@@ -7,14 +7,17 @@
  *   F6 a run rests only when everything that can wake it is stored, timers included;
  *   F7 an execution that finds another worker's claim in the log writes nothing more.
  */
-import type { InputBody, LogEntry, RunRef, StoredEntry, Transition } from '../engine/index.ts';
+import type { InputBody, LogEntry, RunRef, Transition } from '../engine/index.ts';
 import { type Json, MillraceError, type Result } from '../kernel/index.ts';
 import { createContext } from './context.ts';
+import { checkedInput } from './define.ts';
+import { endingOfBatch } from './ending.ts';
 import { failureOf, StepError } from './errors.ts';
 import { Fence } from './fence.ts';
 import { takeInput } from './inputs.ts';
 import { asJson, copyOf } from './json.ts';
 import { Order, type OrderOwner } from './order.ts';
+import type { ExecutionOptions, ExecutionOwner, Loss } from './ownership.ts';
 import { openEnds, type Recall, RUN_ENDED, recall } from './recall.ts';
 import type { ExecutionPorts, Runtime } from './runtime.ts';
 import { ExecutionSpans } from './spans.ts';
@@ -22,38 +25,8 @@ import { type Batch, type Effect, type HeldInput, isTooLarge, Tail, type TailOwn
 import type { Ending, WorkflowFunction } from './types.ts';
 import { Waits } from './waits.ts';
 
-/** Why an execution does not go on in this process. */
-export interface Loss {
-  /** The entry of the worker that has the run now, or that ended it. */
-  readonly by?: StoredEntry;
-  /** What failed here; the run is as the log says. */
-  readonly error?: unknown;
-  /** Inputs it held whose transitions are not in the log. */
-  readonly unrecorded: readonly HeldInput[];
-}
-
-/** What the owner of executions is told. */
-export interface ExecutionOwner {
-  /** F6: nothing of it executes; its held inputs are done. */
-  readonly rested: (execution: Execution) => void;
-  /** `unrecorded`: inputs that came while it was ending. */
-  readonly ended: (execution: Execution, ending: Ending, unrecorded: readonly HeldInput[]) => void;
-  readonly lost: (execution: Execution, why: Loss) => void;
-}
-
 /** How long a replay may stand still on something that is in no journal before it counts as diverged, in ms. */
 const PATIENCE_MS = 1_000;
-
-export interface ExecutionOptions {
-  readonly worker: string;
-  readonly ports: ExecutionPorts;
-  readonly owner: ExecutionOwner;
-  readonly recalled: Recall;
-  /** Sequence of the input it begins with. */
-  readonly cause: number;
-  /** The server's time of that input, ms since the epoch. */
-  readonly at: number;
-}
 
 export class Execution implements Runtime, TailOwner, OrderOwner {
   readonly run: RunRef;
@@ -77,7 +50,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   resting = false;
   /** Sequence of the input whose entry says that the run executes here: F8's, held from then on. */
   lease: number;
-  readonly #owner: ExecutionOwner;
+  readonly #owner: ExecutionOwner<Execution>;
   readonly #fence: Fence;
   #waits: Waits | undefined;
   #abort: AbortController | undefined;
@@ -87,7 +60,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   #tooLarge = false;
   #stopPatience: (() => void) | undefined;
 
-  constructor(run: RunRef, fn: WorkflowFunction, options: ExecutionOptions) {
+  constructor(run: RunRef, fn: WorkflowFunction, options: ExecutionOptions<Execution>) {
     const { worker, ports, owner, recalled, cause, at } = options;
     this.run = run;
     this.fn = fn;
@@ -119,7 +92,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   begin(payload: Json): void {
     let running: Promise<unknown>;
     try {
-      running = this.fn.run(createContext(this), checked(this.fn, copyOf(payload)));
+      running = this.fn.run(createContext(this), checkedInput(this.fn, copyOf(payload)));
     } catch (error) {
       return this.#fails(error);
     }
@@ -275,7 +248,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   stored(batch: Batch): void {
     this.#fence.stored();
     this.spans?.stored(batch);
-    const ending = endingOf(batch);
+    const ending = endingOfBatch(batch);
     if (ending !== undefined) return this.#end(batch, ending);
     for (const effect of batch.effects) effect.begin();
     for (const input of batch.inputs) this.#recorded(batch, input);
@@ -355,31 +328,5 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     this.#stopPatience?.();
     this.#waits?.close();
     this.#abort?.abort(new MillraceError('MR_CANCELLED', 'the run does not go on in this process'));
-  }
-}
-
-/** @throws MillraceError MR_INPUT_INVALID */
-function checked({ name, input }: WorkflowFunction, payload: Json): unknown {
-  if (input === undefined) return payload;
-  const parsed = input.safeParse(payload);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
-  throw new MillraceError('MR_INPUT_INVALID', `the input of ${name}${where}: ${issue?.message ?? 'does not fit'}`, {
-    hint: 'start the run with an input that fits the schema of the function',
-  });
-}
-
-function endingOf(batch: Batch): Ending | undefined {
-  const last = batch.transitions.at(-1);
-  switch (last?.type) {
-    case 'RunCompleted':
-      return { status: 'completed', output: last.output ?? null };
-    case 'RunFailed':
-      return { status: 'failed', error: last.error };
-    case 'RunCancelled':
-      return { status: 'cancelled', reason: last.reason };
-    default:
-      return undefined;
   }
 }

@@ -9,40 +9,24 @@
  *   F9 a run that executes elsewhere is not executed here: its inputs go into the log, and its executor is told to look;
  *   F10 whoever takes a run over says so in the log before any effect of his.
  */
-import type { InputBody, InputDelivery, Journal, RunRef, Transition } from '../engine/index.ts';
+import type { InputBody, InputDelivery, RunRef, Transition } from '../engine/index.ts';
 import { giveBackMs, isEnded, parseInput } from '../engine/index.ts';
 import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { endingOfState } from './ending.ts';
-import { Execution, type ExecutionOwner, type Loss } from './execution.ts';
+import { Execution } from './execution.ts';
 import { Holding } from './holding.ts';
-import { claimBy, isRecorded, noRecall, openEnds, type Recall, recall } from './recall.ts';
+import type { HostOptions, HostPorts } from './host-ports.ts';
+import type { ExecutionOwner, Loss } from './ownership.ts';
+import { claimBy, isRecorded, noRecall, type Recall, recall } from './recall.ts';
+import { type Body, recordOf, retried } from './records.ts';
 import type { ExecutionPorts } from './runtime.ts';
 import type { HeldInput } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
 
-export interface HostPorts extends Omit<ExecutionPorts, 'append' | 'entries'> {
-  readonly journal: Pick<Journal, 'append' | 'entries'>;
-  /** Keeps what is no input; resolves when it is stored. */
-  readonly refuse: (delivery: InputDelivery, code: string, reason: string) => Promise<void>;
-  /** Tells whoever waits for the run's end; a hint. */
-  readonly notify: (inbox: string, run: RunRef, ending: Ending) => void;
-  /** Tells the run's executor, if it lives, to look at the log; a hint. */
-  readonly wake: (run: RunRef) => void;
-}
-
-export interface HostOptions {
-  /** Unique for each start of each process: what claims name. */
-  readonly worker: string;
-  /** Resting executions kept in memory, so that their next input needs no replay; 1,000 by default. */
-  readonly keepResting?: number;
-}
-
 /** When a timer comes again that the log has and the execution here does not, in ms. */
 const STRAY_MS = 50;
 
-type Body<K extends InputBody['kind']> = Extract<InputBody, { kind: K }>;
-
-export class FunctionHost implements ExecutionOwner {
+export class FunctionHost implements ExecutionOwner<Execution> {
   readonly #fn: WorkflowFunction;
   readonly #ports: HostPorts;
   readonly #options: HostOptions;
@@ -354,35 +338,4 @@ export class FunctionHost implements ExecutionOwner {
     for (const [key, execution] of this.#resting) this.#forget(key, execution);
     for (const wake of this.#idle.splice(0)) wake();
   }
-}
-
-/** What an input means that no execution takes: the entry says that it came. */
-function recordOf({ state }: Recall, body: InputBody): Transition[] {
-  switch (body.kind) {
-    case 'signal':
-      return [
-        {
-          type: 'SignalReceived',
-          name: body.name,
-          payload: body.payload,
-          ...(body.by === undefined ? {} : { by: body.by }),
-        },
-      ];
-    case 'timer':
-      return [{ type: 'TimerFired', timer: body.timer }];
-    case 'cancel': {
-      const { reason, by } = body;
-      return [...openEnds(state, reason), { type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }) }];
-    }
-    default:
-      return [];
-  }
-}
-
-/** Takes back the failure that ended the run, and what its end cancelled; failures that the code has dealt with stay. */
-function retried({ state }: Recall, body: Body<'retry'>): Transition {
-  const steps = Object.values(state.steps)
-    .filter(({ name, status }) => status === 'cancelled' || (status === 'failed' && name === state.failedStep))
-    .map(({ name }) => name);
-  return { type: 'RunRetried', steps, ...(body.by === undefined ? {} : { by: body.by }) };
 }

@@ -2,7 +2,8 @@ export { definitionOf, functionAssets } from './assets.ts';
 export { type Client, createClient, RunError, type RunHandle, type StartOptions } from './client.jetstream.ts';
 export { workflow } from './define.ts';
 export { StepError } from './errors.ts';
-export { FunctionHost, type HostPorts } from './host.ts';
+export { FunctionHost } from './host.ts';
+export type { HostPorts } from './host-ports.ts';
 export { processPorts } from './process.node.ts';
 export { type ServeOptions, type Serving, serveWorkflows } from './serve.jetstream.ts';
 export type {

@@ -23,7 +23,8 @@ import { allWakes, inputSubject, MillraceError, wakeSubject, workflowStream } fr
 import { ensureAssets, openDefinitions, sealDefinition } from '../manifests/index.ts';
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts';
 import { definitionOf, functionAssets } from './assets.ts';
-import { FunctionHost, type HostPorts } from './host.ts';
+import { FunctionHost } from './host.ts';
+import type { HostPorts } from './host-ports.ts';
 import { processPorts } from './process.node.ts';
 import type { ServedFunction, WorkflowFunction } from './types.ts';
 

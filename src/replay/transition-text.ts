@@ -29,6 +29,8 @@ function stepText(t: Transition, at: number): string {
       return `${attempt(t)} cancelled: ${t.reason}`;
     case 'StepFannedOut':
       return `${attempt(t)}: ${t.count} ${t.count === 1 ? 'item' : 'items'}`;
+    case 'ChildEnded':
+      return `${attempt(t)}: child run ${t.runId} ${t.ending.status}`;
     case 'StepHeartbeat':
       return `${attempt(t)} is alive${t.details === undefined ? '' : `: ${JSON.stringify(t.details)}`}`;
     case 'StepPaused':
@@ -112,6 +114,7 @@ export function transitionText(t: Transition, at: number): string {
       return `run retried${by(t)}: ${t.steps.join(', ') || 'no step'}`;
     case 'StepScheduled':
     case 'StepFannedOut':
+    case 'ChildEnded':
     case 'StepHeartbeat':
     case 'StepPaused':
     case 'StepResumed':

@@ -63,6 +63,7 @@ function changeOf(t: StepTransition, at: number): Change {
       return { status: 'waiting', scheduledAt: at, startedAt: at };
     case 'StepFannedOut':
       return { status: 'running', scheduledAt: at, startedAt: at };
+    case 'ChildEnded':
     case 'StepHeartbeat':
       return {};
     case 'StepPaused':

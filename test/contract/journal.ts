@@ -42,9 +42,38 @@ export function journalContract(setup: () => JournalUnderTest): void {
   });
 
   describe('log', () => logContract(c));
+  describe('parts of a log', () => trimContract(c));
   describe('inputs', () => inputsContract(c));
   describe('deliveries', () => deliveriesContract(c));
   describe('consumers', () => consumersContract(c));
+}
+
+function trimContract(c: Context): void {
+  it('gives only what is behind an entry', async () => {
+    const first = await c.a.append(c.run, entry(1), 0);
+    if (!first.ok) throw new Error('conflict');
+    const second = await c.a.append(c.run, entry(2), first.value);
+    if (!second.ok) throw new Error('conflict');
+    expect(await c.b.entries(c.run, first.value)).toEqual([{ ...entry(2), seq: second.value }]);
+    expect(await c.b.entries(c.run, second.value)).toEqual([]);
+  });
+
+  it('trims: the inputs and the entries before the given one are gone, and the fence still stands', async () => {
+    const sent = await c.a.send(c.run, signal('one'), { msgId: 'm1' });
+    const kept = await c.a.send(c.run, signal('two'), { msgId: 'm2' });
+    const other = await c.a.append(c.other, entry(7), 0);
+    const first = await c.a.append(c.run, entry(sent.seq), 0);
+    if (!first.ok || !other.ok) throw new Error('conflict');
+    const second = await c.a.append(c.run, entry(kept.seq), first.value);
+    if (!second.ok) throw new Error('conflict');
+    for (let time = 0; time < 2; time++) await c.a.trim(c.run, second.value, [sent.seq]);
+    expect(await c.b.entries(c.run)).toEqual([{ ...entry(kept.seq), seq: second.value }]);
+    expect(await c.b.entries(c.other)).toHaveLength(1);
+    const inputs = await c.b.inputsBetween(c.run, 0, Number.MAX_SAFE_INTEGER);
+    expect(inputs.map(({ seq }) => seq)).toEqual([kept.seq]);
+    expect((await c.a.append(c.run, entry(9), first.value)).ok).toBe(false);
+    expect((await c.a.append(c.run, entry(9), second.value)).ok).toBe(true);
+  });
 }
 
 function logContract(c: Context): void {

@@ -14,6 +14,13 @@ import {
 } from '../../src/engine/index.ts';
 import { unreachable } from '../../src/kernel/index.ts';
 
+/** An ended step keeps no word of its child's end. */
+function withEnd(state: RunState, name: string, change: Partial<StepState>): RunState {
+  const next = withStep(state, name, change);
+  const { ending: _n, ...rest } = stepOf(next, name);
+  return { ...next, steps: { ...next.steps, [name]: rest } };
+}
+
 function withStep(state: RunState, name: string, change: Partial<StepState>): RunState {
   return { ...state, steps: { ...state.steps, [name]: { ...stepOf(state, name), ...change } } };
 }
@@ -27,7 +34,8 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
   const step = stepOf(state, t.step);
   switch (t.type) {
     case 'StepScheduled': {
-      const { startedAt: _s, endedAt: _e, retryAt: _r, worker: _w, error: _x, child: _c, ...kept } = step;
+      const { startedAt: _s, endedAt: _e, retryAt: _r, worker: _w, error: _x, child: _c, ...more } = step;
+      const { ending: _n, ...kept } = more;
       const next: StepState = {
         ...kept,
         status: 'scheduled',
@@ -63,6 +71,8 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
         scheduledAt: at,
         startedAt: at,
       });
+    case 'ChildEnded':
+      return withStep(state, t.step, { ending: t.ending });
     case 'StepHeartbeat':
       return t.details === undefined ? withStep(state, t.step, {}) : withStep(state, t.step, { progress: t.details });
     case 'StepPaused':
@@ -70,14 +80,14 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
     case 'StepResumed':
       return again(state, t.step);
     case 'StepCompleted':
-      return withStep(state, t.step, { status: 'completed', attempt: t.attempt, output: t.output, endedAt: at });
+      return withEnd(state, t.step, { status: 'completed', attempt: t.attempt, output: t.output, endedAt: at });
     case 'StepFailed':
       // An attempt whose input could not be computed fails without having been scheduled.
-      return withStep(state, t.step, { status: 'failed', attempt: t.attempt, error: t.error, endedAt: at });
+      return withEnd(state, t.step, { status: 'failed', attempt: t.attempt, error: t.error, endedAt: at });
     case 'StepSkipped':
       return withStep(state, t.step, { status: 'skipped', reason: t.reason, endedAt: at });
     case 'StepCancelled':
-      return withStep(state, t.step, { status: 'cancelled', reason: t.reason, endedAt: at });
+      return withEnd(state, t.step, { status: 'cancelled', reason: t.reason, endedAt: at });
     default:
       return state;
   }
@@ -85,7 +95,7 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
 
 function again(state: RunState, name: string): RunState {
   const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...rest } = stepOf(state, name);
-  const { since: _s, items: _i, ...kept } = rest;
+  const { since: _s, items: _i, ending: _n, ...kept } = rest;
   return { ...state, steps: { ...state.steps, [name]: { ...kept, status: 'pending', failures: 0, lost: 0 } } };
 }
 
@@ -111,8 +121,13 @@ function evolveUpdate(state: RunState, t: Extract<Transition, { type: 'UpdateRec
 
 function continued(state: RunState, t: Extract<Transition, { type: 'RunContinued' }>, at: number): RunState {
   const { patches: _p, updates: _u, closing: _c, ...kept } = state;
+  const { updates, ...carried } = t.carried ?? {};
+  const open = Object.entries(updates ?? {}).map(([id, update]) => [id, { ...update, ended: false }] as const);
   return {
     ...kept,
+    ...carried,
+    ...(updates === undefined ? {} : { updates: Object.fromEntries(open) }),
+    status: 'running',
     payload: t.payload,
     generation: t.generation,
     startedAt: at,
@@ -232,6 +247,7 @@ export function referenceEvolve(state: RunState, t: Transition, at: number): Run
     case 'RunRetried':
       return evolveRetried(state, t.steps);
     case 'StepScheduled':
+    case 'ChildEnded':
     case 'StepFannedOut':
     case 'StepHeartbeat':
     case 'StepPaused':

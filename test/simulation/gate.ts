@@ -53,10 +53,11 @@ export class Gate {
 export function gatedJournal(journal: Journal, gate: Gate, client: string): Journal {
   const through = <T>(what: string, call: () => Promise<T>): Promise<T> => gate.through(client, what, call);
   return {
-    entries: (run) => through('entries', () => journal.entries(run)),
+    entries: (run, after) => through('entries', () => journal.entries(run, after)),
     append: (run, entry, last) => through('append', () => journal.append(run, entry, last)),
     inputsBetween: (run, after, before) => through('inputs', () => journal.inputsBetween(run, after, before)),
     send: (run, body, options) => through('send', () => journal.send(run, body, options)),
+    trim: (run, before, inputs) => through('trim', () => journal.trim(run, before, inputs)),
     consume: (workflow, handle, options) => journal.consume(workflow, handle, options),
     runIds: (workflow) => journal.runIds(workflow),
   };

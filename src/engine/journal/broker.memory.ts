@@ -13,7 +13,7 @@ import type { InputDelivery, RunRef, StoredInput } from './port.ts';
 /** Where a fault can strike. `seq`: of the input for acks, of the stored message after a write. */
 export interface FaultPoint {
   readonly client: string;
-  readonly op: 'append' | 'send' | 'ack' | 'read';
+  readonly op: 'append' | 'send' | 'ack' | 'read' | 'trim';
   readonly when: 'before' | 'after';
   readonly run: RunRef;
   readonly seq?: number;
@@ -167,6 +167,28 @@ export class MemoryBroker {
     stream.open.set(seq, { seq, run, deliveries: 0, out: false, notBefore: 0 });
     this.pump();
     return { seq, duplicate: false };
+  }
+
+  /** A deleted input is delivered no more. */
+  deleteInputs(run: RunRef, seqs: readonly number[]): void {
+    const stream = this.stream(run.workflow);
+    const gone = new Set(seqs);
+    stream.inputs.set(
+      run.runId,
+      (stream.inputs.get(run.runId) ?? []).filter(({ seq }) => !gone.has(seq)),
+    );
+    for (const seq of seqs) {
+      stream.bySeq.delete(seq);
+      stream.open.delete(seq);
+    }
+  }
+
+  deleteEntries(run: RunRef, before: number): void {
+    const stream = this.stream(run.workflow);
+    stream.logs.set(
+      run.runId,
+      (stream.logs.get(run.runId) ?? []).filter(({ seq }) => seq >= before),
+    );
   }
 
   /** Inputs of the workflow that are neither acknowledged nor terminated, oldest first. */

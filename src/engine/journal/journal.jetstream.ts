@@ -44,7 +44,9 @@ const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
 const NO_MESSAGE = 10037;
 const STREAM_MISSING = 10059;
 const FLOOR_EVERY_MS = 250;
+const DELETE_FAILED = 10057;
 const BATCH = 500;
+const TRIM_AT_ONCE = 50;
 
 export interface JetStreamJournalOptions extends CommitterOptions {
   /** Inputs handled at once in this process; 256 by default. */
@@ -87,16 +89,16 @@ class JetStreamJournal implements Journal {
     this.#committer.close();
   }
 
-  async entries(run: RunRef): Promise<readonly StoredEntry[]> {
+  async entries(run: RunRef, after = 0): Promise<readonly StoredEntry[]> {
     const subject = logSubject(run.workflow, run.runId);
     const stream = workflowStream(run.workflow);
     const [last, early] = await Promise.all([
       this.#get(stream, { last_by_subj: subject }),
-      this.#direct(stream, subject, 1),
+      this.#direct(stream, subject, after + 1),
     ]);
-    if (last === null) return [];
+    if (last === null || last.seq <= after) return [];
     const found = early.filter((msg) => msg.seq <= last.seq);
-    let have = found.at(-1)?.seq ?? 0;
+    let have = found.at(-1)?.seq ?? after;
     while (have < last.seq) {
       const more = (await this.#direct(stream, subject, have + 1)).filter((msg) => msg.seq <= last.seq);
       // A replica that lags gives nothing new; the leader knows.
@@ -218,6 +220,27 @@ class JetStreamJournal implements Journal {
         this.#chains.delete(chain);
       },
     };
+  }
+
+  async trim(run: RunRef, before: number, inputs: readonly number[]): Promise<void> {
+    const stream = workflowStream(run.workflow);
+    try {
+      // First the inputs: whether one that comes again was recorded is known from the entries.
+      for (let at = 0; at < inputs.length; at += TRIM_AT_ONCE) {
+        await Promise.all(inputs.slice(at, at + TRIM_AT_ONCE).map((seq) => this.#delete(stream, seq)));
+      }
+      await this.#jsm.streams.purge(stream, { filter: logSubject(run.workflow, run.runId), seq: before });
+    } catch (error) {
+      throw natsError(`trim run ${run.runId}`, error);
+    }
+  }
+
+  async #delete(stream: string, seq: number): Promise<void> {
+    try {
+      await this.#jsm.streams.deleteMessage(stream, seq, false);
+    } catch (error) {
+      if (!isApiError(error, DELETE_FAILED)) throw error; // it is gone already
+    }
   }
 
   async runIds(workflow: string): Promise<readonly string[]> {

@@ -17,10 +17,10 @@ export class MemoryJournal implements Journal {
     this.client = client;
   }
 
-  async entries(run: RunRef): Promise<readonly StoredEntry[]> {
+  async entries(run: RunRef, after = 0): Promise<readonly StoredEntry[]> {
     this.#read(run);
     const log = this.broker.stream(run.workflow).logs.get(run.runId) ?? [];
-    return log.map(({ seq, text }) => storedEntry(JSON.parse(text), seq));
+    return log.filter(({ seq }) => seq > after).map(({ seq, text }) => storedEntry(JSON.parse(text), seq));
   }
 
   async append(run: RunRef, entry: LogEntry, expectedLast: number): Promise<Result<number, 'conflict'>> {
@@ -85,6 +85,15 @@ export class MemoryJournal implements Journal {
         if (consumer.inFlight > 0) await new Promise<void>((resolve) => (consumer.idle = resolve));
       },
     };
+  }
+
+  async trim(run: RunRef, before: number, inputs: readonly number[]): Promise<void> {
+    const fault = this.broker.at({ client: this.client, op: 'trim', when: 'before', run });
+    if (fault === 'lost') throw lost('trim');
+    this.broker.deleteInputs(run, inputs);
+    const between = this.broker.at({ client: this.client, op: 'trim', when: 'after', run });
+    if (between === 'lost') throw lost('trim'); // the inputs are gone, the entries are not
+    this.broker.deleteEntries(run, before);
   }
 
   async runIds(workflow: string): Promise<readonly string[]> {

@@ -66,10 +66,11 @@ export interface SendOptions {
 
 export interface Journal {
   /**
-   * All log entries of the run, oldest first.
+   * Log entries of the run, oldest first.
+   * @param after only those behind the entry of this sequence; all by default
    * @throws MillraceError MR_JOURNAL_CORRUPT, MR_NATS
    */
-  entries(run: RunRef): Promise<readonly StoredEntry[]>;
+  entries(run: RunRef, after?: number): Promise<readonly StoredEntry[]>;
   /**
    * Appends after the entry of sequence `expectedLast` (0: the run has none). Gives the new entry's sequence.
    * @throws MillraceError MR_PAYLOAD_TOO_LARGE; MR_NATS when it is not known whether the entry was stored
@@ -92,6 +93,12 @@ export interface Journal {
     handle: (delivery: InputDelivery) => Promise<void>,
     options?: { readonly maxInFlight?: number },
   ): Promise<Consumption>;
+  /**
+   * Deletes what a run does not need any more that has continued as new: these inputs, and then all log entries before the
+   * given one. Doing it again is harmless.
+   * @throws MillraceError MR_NATS
+   */
+  trim(run: RunRef, before: number, inputs: readonly number[]): Promise<void>;
   /** Ids of all runs of the workflow that have a log. */
   runIds(workflow: string): Promise<readonly string[]>;
 }

@@ -59,5 +59,5 @@ export {
 } from './state.ts';
 export { StateDraft } from './state-draft.ts';
 export { parseTimer, type TimerName, timerId } from './timers.ts';
-export type { ChildRef, LogEntry, StoredEntry, Transition } from './transitions.ts';
+export type { Carried, ChildRef, LogEntry, StoredEntry, Transition } from './transitions.ts';
 export { storedEntry, upcastEntry } from './upcast.ts';

@@ -12,7 +12,15 @@ import { unreachable } from '../../kernel/index.ts';
 import type { Attributes, AttributeValue } from './inputs.ts';
 import { type RunState, type StepState, stepOf, type UpdateState } from './state.ts';
 import { advanceStep, type Mutable, retriedStep, type Step, scheduledStep } from './step-draft.ts';
-import type { StoredEntry, Transition } from './transitions.ts';
+import type { Carried, StoredEntry, Transition } from './transitions.ts';
+
+/** What was carried over, as the state has it. */
+function carriedState({ updates, ...carried }: Carried): Partial<RunState> {
+  if (updates === undefined) return carried;
+  const open: Record<string, UpdateState> = {};
+  for (const [id, update] of Object.entries(updates)) put(open, id, { ...update, ended: false });
+  return { ...carried, updates: open };
+}
 
 /** Those that most runs never have. */
 type RareTransition = Extract<
@@ -248,10 +256,13 @@ export class StateDraft {
   /** What a run keeps that begins again; its signals among it. */
   #continue(t: Extract<Transition, { type: 'RunContinued' }>, at: number): void {
     const { patches: _patches, updates: _updates, closing: _closing, ...kept } = this.#state;
-    this.#state = { ...kept, payload: t.payload, generation: t.generation, startedAt: at, steps: {}, timers: {} };
+    const from = t.carried === undefined ? kept : { ...kept, ...carriedState(t.carried) };
+    this.#state = { ...from, payload: t.payload, generation: t.generation, startedAt: at, steps: {}, timers: {} };
+    this.#state.status = 'running';
     if (t.digest !== undefined) this.#state.digest = t.digest;
     this.#steps = undefined;
     this.#timers = undefined;
+    this.#signals = undefined;
     this.#unread?.clear();
   }
 

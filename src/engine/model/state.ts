@@ -1,6 +1,6 @@
 /** The state of a run: the fold of its log, nothing else. */
 import type { Json } from '../../kernel/index.ts';
-import type { Attributes, Failure, FlowState, Parent, Slot, Source, TraceContext } from './inputs.ts';
+import type { Attributes, Failure, FlowState, Parent, RunEnding, Slot, Source, TraceContext } from './inputs.ts';
 import type { ChildRef } from './transitions.ts';
 
 export type RunStatus =
@@ -57,6 +57,8 @@ export interface StepState {
   /** Details of the last heartbeat; they outlive the attempt. */
   readonly progress?: Json;
   readonly child?: ChildRef;
+  /** Durable functions: how the child ended, while the step has no result of it yet. */
+  readonly ending?: RunEnding;
   /** `forEach`: how many items it has. */
   readonly items?: number;
   /** Flow runs by attempt: what Prefect was last known to say of each. */

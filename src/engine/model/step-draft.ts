@@ -9,7 +9,8 @@ type StepTransition = Extract<Transition, { readonly step: string; readonly atte
 
 /** A step that is to be done once more: its attempts go on counting, its failures begin anew. */
 export function retriedStep(step: StepState): Step {
-  const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, since: _s, items: _i, ...kept } = step;
+  const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, since: _s, ...rest } = step;
+  const { items: _i, ending: _n, ...kept } = rest;
   return { ...kept, status: 'pending', failures: 0, lost: 0 };
 }
 
@@ -50,6 +51,9 @@ export function advanceStep(step: Step, t: Exclude<StepTransition, { type: 'Step
       step.scheduledAt = at;
       step.startedAt = at;
       return;
+    case 'ChildEnded':
+      step.ending = t.ending;
+      return;
     case 'StepHeartbeat':
       if (t.details !== undefined) step.progress = t.details;
       return;
@@ -72,18 +76,21 @@ export function advanceStep(step: Step, t: Exclude<StepTransition, { type: 'Step
       return;
     case 'StepCompleted':
       step.status = 'completed';
+      delete step.ending;
       step.attempt = t.attempt;
       step.output = t.output;
       step.endedAt = at;
       return;
     case 'StepFailed':
       step.status = 'failed';
+      delete step.ending;
       step.attempt = t.attempt; // an attempt whose input could not be computed fails without having been scheduled
       step.error = t.error;
       step.endedAt = at;
       return;
     case 'StepCancelled':
       step.status = 'cancelled';
+      delete step.ending;
       step.reason = t.reason;
       step.endedAt = at;
       return;

@@ -3,7 +3,7 @@
  * Old journals are a contract: a field may be added as optional; a meaning may not change (see upcast.ts).
  */
 import type { Json } from '../../kernel/index.ts';
-import type { Attributes, Failure, FlowState, Parent, Slot, Source, TraceContext } from './inputs.ts';
+import type { Attributes, Failure, FlowState, Parent, RunEnding, Slot, Source, TraceContext } from './inputs.ts';
 
 export type Transition =
   | {
@@ -49,6 +49,17 @@ export type Transition =
       readonly since?: number;
       /** The step is a child run. */
       readonly child?: ChildRef;
+    }
+  /**
+   * Durable functions: the child run has ended, as recorded by a process that does not execute its parent. Whoever does makes
+   * the step's result of it.
+   */
+  | {
+      readonly type: 'ChildEnded';
+      readonly step: string;
+      readonly attempt: number;
+      readonly runId: string;
+      readonly ending: RunEnding;
     }
   /** `forEach`: the step has so many items, each a step of its own named `<step>#<index from 1>`. */
   | { readonly type: 'StepFannedOut'; readonly step: string; readonly attempt: number; readonly count: number }
@@ -125,12 +136,40 @@ export type Transition =
    * Continue-as-new: the run begins again with this payload and nothing of its history but the signals that wait, its
    * attributes, parent and starter. Entries before this one are not needed any more.
    */
-  | { readonly type: 'RunContinued'; readonly payload: Json; readonly generation: number; readonly digest?: string }
+  | {
+      readonly type: 'RunContinued';
+      readonly payload: Json;
+      readonly generation: number;
+      readonly digest?: string;
+      /** What the run keeps, all of it: with it no entry before this one is needed. */
+      readonly carried?: Carried;
+    }
   /** `output`: what a durable function returned, or what a declared workflow's `output` gave; else see its steps. */
   | { readonly type: 'RunCompleted'; readonly output?: Json }
   | { readonly type: 'RunFailed'; readonly error: Failure; readonly step?: string }
   | { readonly type: 'RunCancelled'; readonly reason: string; readonly by?: string; readonly killed?: true }
   | { readonly type: 'RunRetried'; readonly steps: readonly string[]; readonly by?: string };
+
+/** What a run that begins again keeps: see `RunContinued`. */
+export interface Carried {
+  readonly source?: Source;
+  readonly trace?: TraceContext;
+  readonly by?: string;
+  readonly notify?: string;
+  readonly parent?: Parent;
+  readonly attributes?: Attributes;
+  readonly priority?: number;
+  readonly slots?: readonly Slot[];
+  readonly version?: string;
+  readonly worker?: string;
+  readonly retries: number;
+  /** Signals that wait, oldest first. */
+  readonly signals: readonly { readonly name: string; readonly payload: Json }[];
+  /** Updates that have not ended, by id. */
+  readonly updates?: Readonly<
+    Record<string, { readonly name: string; readonly payload: Json; readonly notify?: string }>
+  >;
+}
 
 /** A child run, and what becomes of it when its parent's step is cancelled or killed. */
 export interface ChildRef {

@@ -1,0 +1,37 @@
+/** What an input leaves in the log where no execution takes it. Pure. */
+import type { InputBody, Transition } from '../engine/index.ts';
+import { openEnds, type Recall } from './recall.ts';
+
+/** An input of one kind. */
+export type Body<K extends InputBody['kind']> = Extract<InputBody, { kind: K }>;
+
+/** What an input means that no execution takes: the entry says that it came. */
+export function recordOf({ state }: Recall, body: InputBody): Transition[] {
+  switch (body.kind) {
+    case 'signal':
+      return [
+        {
+          type: 'SignalReceived',
+          name: body.name,
+          payload: body.payload,
+          ...(body.by === undefined ? {} : { by: body.by }),
+        },
+      ];
+    case 'timer':
+      return [{ type: 'TimerFired', timer: body.timer }];
+    case 'cancel': {
+      const { reason, by } = body;
+      return [...openEnds(state, reason), { type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }) }];
+    }
+    default:
+      return [];
+  }
+}
+
+/** Takes back the failure that ended the run, and what its end cancelled; failures that the code has dealt with stay. */
+export function retried({ state }: Recall, body: Body<'retry'>): Transition {
+  const steps = Object.values(state.steps)
+    .filter(({ name, status }) => status === 'cancelled' || (status === 'failed' && name === state.failedStep))
+    .map(({ name }) => name);
+  return { type: 'RunRetried', steps, ...(body.by === undefined ? {} : { by: body.by }) };
+}

@@ -80,7 +80,10 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
     case 'StepResumed':
       return again(state, t.step);
     case 'StepCompleted':
-      return withEnd(state, t.step, { status: 'completed', attempt: t.attempt, output: t.output, endedAt: at });
+      return undoing(
+        withEnd(state, t.step, { status: 'completed', attempt: t.attempt, output: t.output, endedAt: at }),
+        t,
+      );
     case 'StepFailed':
       // An attempt whose input could not be computed fails without having been scheduled.
       return withEnd(state, t.step, { status: 'failed', attempt: t.attempt, error: t.error, endedAt: at });
@@ -91,6 +94,18 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
     default:
       return state;
   }
+}
+
+/** Compensation: what is to be undone some day, and what has been. */
+function undoing(state: RunState, t: Extract<Transition, { type: 'StepCompleted' }>): RunState {
+  if (t.undo === true) return { ...state, undo: [...(state.undo ?? []), t.step] };
+  if (state.undo === undefined || !t.step.startsWith('undo:')) return state;
+  const name = t.step.slice('undo:'.length);
+  const undone = (stepOf(state, name).undone ?? 0) + 1;
+  return withStep({ ...state, undo: state.undo.filter((one) => one !== name) }, name, {
+    status: 'compensated',
+    undone,
+  });
 }
 
 function again(state: RunState, name: string): RunState {
@@ -120,7 +135,7 @@ function evolveUpdate(state: RunState, t: Extract<Transition, { type: 'UpdateRec
 }
 
 function continued(state: RunState, t: Extract<Transition, { type: 'RunContinued' }>, at: number): RunState {
-  const { patches: _p, updates: _u, closing: _c, ...kept } = state;
+  const { patches: _p, updates: _u, closing: _c, undo: _n, ...kept } = state;
   const { updates, ...carried } = t.carried ?? {};
   const open = Object.entries(updates ?? {}).map(([id, update]) => [id, { ...update, ended: false }] as const);
   return {

@@ -16,6 +16,10 @@ export type Command =
       readonly attempt: number;
       readonly input: Json;
       readonly timeoutMs?: number;
+      /** Longest silence between two heartbeats. */
+      readonly heartbeatMs?: number;
+      /** Details of the last heartbeat of an attempt before this one. */
+      readonly progress?: Json;
       /** Stable over all attempts of the step: what an effect should be keyed by. */
       readonly idempotencyKey: string;
     }
@@ -41,7 +45,14 @@ export type Command =
   | { readonly kind: 'timer'; readonly timer: string; readonly at: number }
   | { readonly kind: 'timer.cancel'; readonly timer: string }
   /** Tell whoever runs the attempt to stop; a hint, since late results are refused anyway. */
-  | { readonly kind: 'task.cancel'; readonly step: string; readonly attempt: number; readonly reason: string }
+  | {
+      readonly kind: 'task.cancel';
+      readonly step: string;
+      readonly attempt: number;
+      readonly reason: string;
+      /** The run waits so long for the attempt's report. */
+      readonly graceMs?: number;
+    }
   /** Publish a state change for others to bind to. */
   | {
       readonly kind: 'event';

@@ -48,7 +48,9 @@ export {
   type FlowBinding,
   isDone,
   isEnded,
+  isOpen,
   isOut,
+  isUndo,
   newRun,
   type RunState,
   type RunStatus,
@@ -56,6 +58,8 @@ export {
   type StepStatus,
   stepOf,
   type UpdateState,
+  undoName,
+  undoneBy,
 } from './state.ts';
 export { StateDraft } from './state-draft.ts';
 export { parseTimer, type TimerName, timerId } from './timers.ts';

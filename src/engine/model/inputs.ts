@@ -32,6 +32,8 @@ export const failureSchema = z.object({
   retryable: z.boolean().default(true),
   /** true: the attempt did not fail by its own doing (its process or host died); counted apart. */
   lost: z.boolean().default(false),
+  /** The error says when another attempt makes sense, ms from now: instead of the policy's backoff. */
+  retryAfterMs: z.number().nonnegative().optional(),
 });
 export type Failure = z.infer<typeof failureSchema>;
 
@@ -163,7 +165,8 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     runId: z.string(),
     ending: endingSchema,
   }),
-  z.object({ v: z.literal(1), kind: z.literal('timer'), timer: z.string() }),
+  /** `at`: the time it was set to; a timer may have been moved since. */
+  z.object({ v: z.literal(1), kind: z.literal('timer'), timer: z.string(), at: z.number().optional() }),
   z.object({ v: z.literal(1), kind: z.literal('signal'), name: z.string(), payload: json, by: z.string().optional() }),
   /** Cooperative: work that is out may end within the grace time, compensations run. */
   z.object({

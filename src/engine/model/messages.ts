@@ -17,6 +17,10 @@ export const taskMessageSchema = z.object({
   input: json,
   /** Longest time of the attempt in ms, for the worker's own abort; the engine's timer decides. */
   timeoutMs: z.number().optional(),
+  /** Longest silence between two heartbeats in ms. */
+  heartbeatMs: z.number().optional(),
+  /** Details of the last heartbeat of an attempt before this one. */
+  progress: json.optional(),
   /** Stable over all attempts of the step. */
   idempotencyKey: z.string(),
 });
@@ -37,5 +41,10 @@ export const dispatchMessageSchema = z.object({
 export type DispatchMessage = z.infer<typeof dispatchMessageSchema>;
 
 /** On core subject `cancel.<workflow>.<runId>`: stop this attempt. */
-export const cancelMessageSchema = z.object({ ...attemptOfRun, reason: z.string() });
+export const cancelMessageSchema = z.object({
+  ...attemptOfRun,
+  reason: z.string(),
+  /** The run waits so long for the attempt's report, in ms; without it nobody waits. */
+  graceMs: z.number().optional(),
+});
 export type CancelMessage = z.infer<typeof cancelMessageSchema>;

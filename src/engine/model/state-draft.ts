@@ -10,7 +10,7 @@
  */
 import { unreachable } from '../../kernel/index.ts';
 import type { Attributes, AttributeValue } from './inputs.ts';
-import { type RunState, type StepState, stepOf, type UpdateState } from './state.ts';
+import { isUndo, type RunState, type StepState, stepOf, type UpdateState, undoneBy } from './state.ts';
 import { advanceStep, type Mutable, retriedStep, type Step, scheduledStep } from './step-draft.ts';
 import type { Carried, StoredEntry, Transition } from './transitions.ts';
 
@@ -124,6 +124,9 @@ export class StateDraft {
       }
       case 'StepResumed':
         return this.#step(retriedStep(this.#stepOf(t.step)));
+      case 'StepCompleted':
+        advanceStep(this.#ownStep(t.step), t, at);
+        return this.#remember(t);
       case 'StepScheduled':
         return this.#step(scheduledStep(this.#stepOf(t.step), t, at));
       case 'RunQueued':
@@ -255,7 +258,7 @@ export class StateDraft {
 
   /** What a run keeps that begins again; its signals among it. */
   #continue(t: Extract<Transition, { type: 'RunContinued' }>, at: number): void {
-    const { patches: _patches, updates: _updates, closing: _closing, ...kept } = this.#state;
+    const { patches: _patches, updates: _updates, closing: _closing, undo: _undo, ...kept } = this.#state;
     const from = t.carried === undefined ? kept : { ...kept, ...carriedState(t.carried) };
     this.#state = { ...from, payload: t.payload, generation: t.generation, startedAt: at, steps: {}, timers: {} };
     this.#state.status = 'running';
@@ -269,6 +272,19 @@ export class StateDraft {
   #end(status: RunState['status'], at: number): void {
     this.#state.status = status;
     this.#state.endedAt = at;
+  }
+
+  /** What a completed step means to compensation: it is to be undone some day, or it has undone another. */
+  #remember(t: Extract<Transition, { type: 'StepCompleted' }>): void {
+    const undo = this.#state.undo;
+    if (t.undo === true) this.#state.undo = [...(undo ?? []), t.step];
+    else if (undo !== undefined && isUndo(t.step)) {
+      const name = undoneBy(t.step);
+      this.#state.undo = undo.filter((other) => other !== name);
+      const step = this.#ownStep(name);
+      step.status = 'compensated';
+      step.undone = (step.undone ?? 0) + 1;
+    }
   }
 
   #consume(name: string): void {

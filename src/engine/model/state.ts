@@ -24,6 +24,8 @@ export type StepStatus =
   /** Its attempts are used up; a person resumes it. */
   | 'paused'
   | 'completed'
+  /** It had completed, and its compensation has, too. */
+  | 'compensated'
   | 'failed'
   | 'skipped'
   | 'cancelled';
@@ -59,6 +61,8 @@ export interface StepState {
   readonly child?: ChildRef;
   /** Durable functions: how the child ended, while the step has no result of it yet. */
   readonly ending?: RunEnding;
+  /** How often it was compensated. */
+  readonly undone?: number;
   /** `forEach`: how many items it has. */
   readonly items?: number;
   /** Flow runs by attempt: what Prefect was last known to say of each. */
@@ -72,6 +76,7 @@ export interface Closing {
   readonly step?: string;
   readonly reason?: string;
   readonly by?: string;
+  readonly graceMs?: number;
 }
 
 export interface UpdateState {
@@ -100,6 +105,8 @@ export interface RunState {
   readonly failedStep?: string;
   /** It is to end so: no step begins any more, compensations run. */
   readonly closing?: Closing;
+  /** Completed steps that a compensation is declared for, in the order of their completion. */
+  readonly undo?: readonly string[];
   /** It was killed, not cancelled. */
   readonly killed?: boolean;
   readonly parent?: Parent;
@@ -176,3 +183,22 @@ export function isOut(step: StepState): boolean {
 export function isDone(step: StepState): boolean {
   return step.status === 'completed' || step.status === 'skipped';
 }
+
+/** `true` for a step that is not done and may still do something. */
+export function isOpen({ status }: StepState): boolean {
+  return (
+    status === 'scheduled' ||
+    status === 'running' ||
+    status === 'waiting' ||
+    status === 'backoff' ||
+    status === 'paused'
+  );
+}
+
+const UNDO = 'undo:';
+
+/** The step that compensates a step. No declared step has a `:` in its name. */
+export const undoName = (step: string): string => `${UNDO}${step}`;
+export const isUndo = (name: string): boolean => name.startsWith(UNDO);
+/** The step that is compensated by the one of this name. */
+export const undoneBy = (name: string): string => name.slice(UNDO.length);

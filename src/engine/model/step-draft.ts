@@ -16,7 +16,7 @@ export function retriedStep(step: StepState): Step {
 
 /** A new attempt begins with what outlives the ones before it. */
 export function scheduledStep(step: StepState, t: Extract<Transition, { type: 'StepScheduled' }>, at: number): Step {
-  const { name, failures, lost, flows, output, reason, since, progress, items } = step;
+  const { name, failures, lost, flows, output, reason, since, progress, items, undone } = step;
   const next: Step = {
     name,
     status: 'scheduled',
@@ -31,6 +31,7 @@ export function scheduledStep(step: StepState, t: Extract<Transition, { type: 'S
   if (from !== undefined) next.since = from;
   if (progress !== undefined) next.progress = progress;
   if (items !== undefined) next.items = items;
+  if (undone !== undefined) next.undone = undone;
   if (t.child !== undefined) next.child = t.child;
   if (output !== undefined) next.output = output;
   if (reason !== undefined) next.reason = reason;

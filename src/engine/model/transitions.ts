@@ -91,7 +91,14 @@ export type Transition =
       /** Durable functions: see `StepScheduled`. */
       readonly since?: number;
     }
-  | { readonly type: 'StepCompleted'; readonly step: string; readonly attempt: number; readonly output: Json }
+  | {
+      readonly type: 'StepCompleted';
+      readonly step: string;
+      readonly attempt: number;
+      readonly output: Json;
+      /** It is compensated by a step `undo:<step>` should the run fail or be cancelled. */
+      readonly undo?: true;
+    }
   | { readonly type: 'StepFailed'; readonly step: string; readonly attempt: number; readonly error: Failure }
   /** All its attempts are used up, or none can help, and its policy is to wait for a person. The run stays open. */
   | { readonly type: 'StepPaused'; readonly step: string; readonly attempt: number; readonly error: Failure }
@@ -131,6 +138,8 @@ export type Transition =
       readonly step?: string;
       readonly reason?: string;
       readonly by?: string;
+      /** How long the attempts that are out may take to end. */
+      readonly graceMs?: number;
     }
   /**
    * Continue-as-new: the run begins again with this payload and nothing of its history but the signals that wait, its

@@ -6,11 +6,13 @@ export {
   type Context,
   createClient,
   type Ending,
+  type NoSignals,
   RunError,
   type RunHandle,
   type ServeOptions,
   type Serving,
   type SignalOptions,
+  type SignalSchemas,
   type StartOptions,
   type StepAttempt,
   StepError,
@@ -18,6 +20,7 @@ export {
   type StepRetry,
   serveWorkflows,
   type WorkflowFunction,
+  type WorkflowOptions,
   workflow,
 } from './functions/index.ts';
 export { type ErrorCode, isMillraceError, type Json, type JsonObject, MillraceError } from './kernel/index.ts';
@@ -34,7 +37,11 @@ export {
   type Handler,
   type HandlerOptions,
   NonRetryableError,
+  type Step,
+  type StepCall,
   type StepContext,
+  type StepSpec,
+  step,
   type Worker,
   type WorkerOptions,
 } from './worker/index.ts';

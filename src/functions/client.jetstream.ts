@@ -13,7 +13,7 @@ import { sealDefinition } from '../manifests/index.ts';
 import type { TraceHeaders } from '../telemetry/index.ts';
 import { definitionOf } from './assets.ts';
 import { endingOfState } from './ending.ts';
-import type { Ending, WorkflowFunction } from './types.ts';
+import type { Ending, SignalSchemas, WorkflowFunction } from './types.ts';
 
 export interface StartOptions {
   /** Names the run: starting it twice under one id starts it once. A random one by default. */
@@ -52,9 +52,13 @@ export interface Client {
    * Starts a run; resolves when its start is stored.
    * @throws MillraceError MR_NATS, MR_PAYLOAD_TOO_LARGE, MR_INPUT_INVALID for a run id that cannot be one
    */
-  start<I, O>(fn: WorkflowFunction<I, O>, input: I, options?: StartOptions): Promise<RunHandle<O>>;
+  start<I, O, S extends SignalSchemas, A>(
+    fn: WorkflowFunction<I, O, S, A>,
+    input: A,
+    options?: StartOptions,
+  ): Promise<RunHandle<O>>;
   /** A handle of a run that was started before, here or elsewhere. */
-  handle<I, O>(fn: WorkflowFunction<I, O>, runId: string): RunHandle<O>;
+  handle<I, O, S extends SignalSchemas, A>(fn: WorkflowFunction<I, O, S, A>, runId: string): RunHandle<O>;
   /** Sends a signal; one that comes before its wait is kept. `id` makes sending it twice harmless for two minutes. */
   signal(fn: Pick<WorkflowFunction, 'name'>, runId: string, name: string, payload: Json, id?: string): Promise<void>;
   /** Ends the run: what it executes is told to stop, what it waits for is called off. */
@@ -97,7 +101,11 @@ class NatsClient implements Client {
     this.#ends = door.nc.subscribe(`${this.#inbox}.*`, { callback: (error, msg) => this.#ended(error, msg) });
   }
 
-  async start<I, O>(fn: WorkflowFunction<I, O>, input: I, options: StartOptions = {}): Promise<RunHandle<O>> {
+  async start<I, O, S extends SignalSchemas, A>(
+    fn: WorkflowFunction<I, O, S, A>,
+    input: A,
+    options: StartOptions = {},
+  ): Promise<RunHandle<O>> {
     const { runId = randomUUID(), trace, by } = options;
     const isOwn = options.runId === undefined;
     if (!isToken(runId)) {
@@ -138,7 +146,7 @@ class NatsClient implements Client {
     }
   }
 
-  handle<I, O>(fn: WorkflowFunction<I, O>, runId: string): RunHandle<O> {
+  handle<I, O, S extends SignalSchemas, A>(fn: WorkflowFunction<I, O, S, A>, runId: string): RunHandle<O> {
     const { token, ending } = this.#await(runId);
     return this.#handle({ workflow: fn.name, runId }, token, ending, true);
   }

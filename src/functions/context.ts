@@ -1,9 +1,10 @@
 /** The context that a durable function gets: a thin face of its execution. */
 import { derivedFraction, type Json, MillraceError, shortHash } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
+import { callStep, type Step } from '../worker/index.ts';
 import type { Runtime } from './runtime.ts';
 import { runStep } from './steps.ts';
-import type { Context, SignalOptions, StepAttempt, StepOptions } from './types.ts';
+import type { Context, SignalOptions, SignalSchemas, StepAttempt, StepOptions } from './types.ts';
 
 const NO_OPTIONS: StepOptions = {};
 
@@ -24,8 +25,20 @@ class ExecutionContext implements Context {
     this.runId = execution.run.runId;
   }
 
-  step<T>(name: string, run: (attempt: StepAttempt) => T | PromiseLike<T>, options?: StepOptions): Promise<T> {
-    return runStep(this.#execution, name, run, options ?? NO_OPTIONS);
+  step<T>(
+    step: string | Step,
+    run: ((attempt: StepAttempt) => T | PromiseLike<T>) | unknown,
+    options?: StepOptions,
+  ): Promise<T> {
+    if (typeof step !== 'string') return this.#call(step, run, options) as Promise<T>;
+    return runStep(this.#execution, step, run as (attempt: StepAttempt) => T, options ?? NO_OPTIONS);
+  }
+
+  #call(step: Step, input: unknown, options: StepOptions = NO_OPTIONS): Promise<unknown> {
+    const { workflow, runId } = this;
+    const run = ({ attempt, idempotencyKey, signal }: StepAttempt): Promise<unknown> =>
+      callStep(step, input, { workflow, runId, step: step.name, attempt, idempotencyKey, signal, log: this.log });
+    return runStep(this.#execution, step.name, run, options);
   }
 
   async sleep(ms: number, name = 'sleep'): Promise<void> {
@@ -34,9 +47,10 @@ class ExecutionContext implements Context {
 
   async signal<P = Json>(name: string, options: SignalOptions<P> = {}): Promise<P> {
     const payload = await this.#execution.waits.wait(name, options.timeoutMs);
-    if (options.schema === undefined) return payload as P; // without a schema the type is the caller's word
-    const parsed = options.schema.safeParse(payload);
-    if (parsed.success) return parsed.data;
+    const schema = options.schema ?? declared(this.#execution.fn.signals, name);
+    if (schema === undefined) return payload as P; // without a schema the type is the caller's word
+    const parsed = schema.safeParse(payload);
+    if (parsed.success) return parsed.data as P;
     const [issue] = parsed.error.issues;
     throw new MillraceError(
       'MR_INPUT_INVALID',
@@ -72,6 +86,10 @@ class ExecutionContext implements Context {
     this.#log ??= quietOnReplay(this.#execution);
     return this.#log;
   }
+}
+
+function declared(signals: SignalSchemas | undefined, name: string): SignalSchemas[string] | undefined {
+  return signals !== undefined && Object.hasOwn(signals, name) ? signals[name] : undefined;
 }
 
 function quietOnReplay(execution: Runtime): Logger {

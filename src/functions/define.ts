@@ -1,7 +1,17 @@
 /** Declaring a durable function. */
 import type { z } from 'zod';
 import { isToken, type Json, MillraceError } from '../kernel/index.ts';
-import type { Context, WorkflowFunction } from './types.ts';
+import type { Context, NoSignals, ServedFunction, SignalSchemas, WorkflowFunction } from './types.ts';
+
+/** What a durable function says of itself besides its code. */
+export interface WorkflowOptions<I, O, S extends SignalSchemas, A> {
+  /** Checks what a run is started with, before its first step. */
+  readonly input?: z.ZodType<I, A>;
+  /** Checks what the function returns: a result that does not fit fails the run with MR_OUTPUT_INVALID. */
+  readonly output?: z.ZodType<O>;
+  /** Payloads of its signals by name: `ctx.signal(name)` gives one checked, clients send only what fits. */
+  readonly signals?: S;
+}
 
 /**
  * Declares a durable function.
@@ -14,20 +24,21 @@ import type { Context, WorkflowFunction } from './types.ts';
  * });
  * ```
  * @param name letters, digits, `-` and `_`; names the stream `WF_<name>`
- * @param options `input` checks what a run is started with, before its first step
+ * @param options the function's schemas, which give its types
  * @throws MillraceError MR_USAGE for a name that cannot be one
  */
-export function workflow<I, O>(
+export function workflow<I, O, S extends SignalSchemas = NoSignals, A = I>(
   name: string,
-  options: { readonly input?: z.ZodType<I> },
-  run: (ctx: Context, input: I) => Promise<O>,
-): WorkflowFunction<I, O> {
+  options: WorkflowOptions<I, O, S, A>,
+  run: (ctx: Context<S>, input: I) => Promise<O>,
+): WorkflowFunction<I, O, S, A> {
   if (!isToken(name)) {
     throw new MillraceError('MR_USAGE', `"${name}" cannot name a workflow`, {
       hint: 'use letters, digits, "-" and "_", at most 64 characters',
     });
   }
-  return { name, input: options.input, run };
+  const { input, output, signals } = options;
+  return { name, input, ...(output && { output }), ...(signals && { signals }), run };
 }
 
 /**
@@ -42,5 +53,20 @@ export function checkedInput({ name, input }: WorkflowFunction, payload: Json): 
   const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
   throw new MillraceError('MR_INPUT_INVALID', `the input of ${name}${where}: ${issue?.message ?? 'does not fit'}`, {
     hint: 'start the run with an input that fits the schema of the function',
+  });
+}
+
+/**
+ * What the function returned, as its schema has it.
+ * @throws MillraceError MR_OUTPUT_INVALID
+ */
+export function checkedOutput({ name, output }: Pick<ServedFunction, 'name' | 'output'>, value: unknown): unknown {
+  if (output === undefined) return value;
+  const parsed = output.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
+  throw new MillraceError('MR_OUTPUT_INVALID', `what ${name} returned${where}: ${issue?.message ?? 'does not fit'}`, {
+    hint: 'let the function return what its output schema takes',
   });
 }

@@ -10,7 +10,7 @@
 import type { InputBody, LogEntry, RunRef, Transition } from '../engine/index.ts';
 import { type Json, MillraceError, type Result } from '../kernel/index.ts';
 import { createContext } from './context.ts';
-import { checkedInput } from './define.ts';
+import { checkedInput, checkedOutput } from './define.ts';
 import { endingOfBatch } from './ending.ts';
 import { failureOf, StepError } from './errors.ts';
 import { Fence } from './fence.ts';
@@ -188,7 +188,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     if (this.order.isStuck) return this.#diverged('the code returned');
     let json: Json;
     try {
-      json = asJson(output, `what ${this.fn.name} returned`);
+      json = asJson(checkedOutput(this.fn, output), `what ${this.fn.name} returned`);
     } catch (error) {
       return this.#fails(error);
     }

@@ -1,6 +1,6 @@
 export { definitionOf, functionAssets } from './assets.ts';
 export { type Client, createClient, RunError, type RunHandle, type StartOptions } from './client.jetstream.ts';
-export { workflow } from './define.ts';
+export { type WorkflowOptions, workflow } from './define.ts';
 export { StepError } from './errors.ts';
 export { FunctionHost } from './host.ts';
 export type { HostPorts } from './host-ports.ts';
@@ -9,8 +9,10 @@ export { type ServeOptions, type Serving, serveWorkflows } from './serve.jetstre
 export type {
   Context,
   Ending,
+  NoSignals,
   ServedFunction,
   SignalOptions,
+  SignalSchemas,
   StepAttempt,
   StepOptions,
   StepRetry,

@@ -5,6 +5,7 @@ import type { Telemetry } from '../telemetry/index.ts';
 import type { Order } from './order.ts';
 import type { Recall } from './recall.ts';
 import type { Batch, Effect, HeldInput, Tail } from './tail.ts';
+import type { ServedFunction, StepAttempt } from './types.ts';
 
 export interface ExecutionPorts {
   readonly append: (run: RunRef, entry: LogEntry, expectedLast: number) => Promise<Result<number, 'conflict'>>;
@@ -16,6 +17,8 @@ export interface ExecutionPorts {
   /** Calls back after `ms` at most once; gives the way to call it off. */
   readonly after: (ms: number, then: () => void) => () => void;
   readonly defer: (then: () => void) => void;
+  /** Stands between a step and its code: mocks and injected failures of the test kit. Gives what the step's code is to have given. */
+  readonly interpose?: (run: RunRef, step: string, attempt: StepAttempt, code: () => unknown) => unknown;
   readonly telemetry: Telemetry;
 }
 
@@ -41,6 +44,7 @@ export interface SpansOfRun {
 
 /** An execution, as its parts see it; see execution.ts for what each member means. */
 export interface Runtime {
+  readonly fn: Pick<ServedFunction, 'signals'>;
   readonly run: RunRef;
   readonly worker: string;
   readonly ports: ExecutionPorts;

@@ -85,7 +85,7 @@ class Step<T> implements Effect {
     const limit = timeoutMs === undefined ? undefined : this.#limit(attempt, timeoutMs);
     let given: T | PromiseLike<T>;
     try {
-      given = this.#run(this.#attemptOf(limit?.signal));
+      given = this.#called(this.#attemptOf(limit?.signal));
     } catch (error) {
       limit?.stop();
       return this.#failed(attempt, error);
@@ -104,6 +104,12 @@ class Step<T> implements Effect {
         this.#failed(attempt, error);
       },
     );
+  }
+
+  #called(attempt: StepAttempt): T | PromiseLike<T> {
+    const { run, ports } = this.#execution;
+    if (ports.interpose === undefined) return this.#run(attempt);
+    return ports.interpose(run, this.#id, attempt, () => this.#run(attempt)) as T; // a mock keeps the step's promise
   }
 
   #limit(attempt: number, timeoutMs: number): { readonly signal: AbortSignal; readonly stop: () => void } {

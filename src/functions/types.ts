@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { BackoffPolicy, Json } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
+import type { Step } from '../worker/index.ts';
 
 /** How often and how a step is tried. Durations in ms. */
 export interface StepRetry extends Partial<BackoffPolicy> {
@@ -32,11 +33,16 @@ export interface SignalOptions<P> {
   readonly timeoutMs?: number;
 }
 
+/** The schemas of a function's signals, by name. */
+export type SignalSchemas = Readonly<Record<string, z.ZodType>>;
+/** Of a function that declares none. */
+export type NoSignals = Record<never, never>;
+
 /**
  * The durable side of a function. What goes through it is in the run's journal: after a crash the function runs again from its
  * beginning, and everything that was recorded comes back as it was. Code between the calls must be deterministic.
  */
-export interface Context {
+export interface Context<S extends SignalSchemas = NoSignals> {
   readonly workflow: string;
   readonly runId: string;
   /**
@@ -46,12 +52,24 @@ export interface Context {
    * @throws StepError when all attempts have failed
    */
   step<T>(name: string, run: (attempt: StepAttempt) => T | PromiseLike<T>, options?: StepOptions): Promise<T>;
+  /**
+   * Calls a step made by `step`: its schemas check what goes in and what comes out, its code runs here.
+   * @throws StepError when all attempts have failed; MR_INPUT_INVALID and MR_OUTPUT_INVALID are not tried again
+   */
+  step<I extends z.ZodType, O extends z.ZodType>(
+    step: Step<I, O>,
+    input: z.input<I>,
+    options?: StepOptions,
+  ): Promise<z.output<O>>;
   /** Waits for so many ms, through restarts and for years. */
   sleep(ms: number, name?: string): Promise<void>;
   /**
-   * Waits for a signal of that name and gives its payload; one that came earlier counts.
+   * Waits for a signal of that name and gives its payload, checked by the schema that the function declares for it; one that
+   * came earlier counts.
    * @throws StepError MR_SIGNAL_TIMEOUT, MR_INPUT_INVALID
    */
+  signal<N extends keyof S & string>(name: N, options?: { readonly timeoutMs?: number }): Promise<z.output<S[N]>>;
+  /** The same for a signal that the function does not declare. */
   signal<P = Json>(name: string, options?: SignalOptions<P>): Promise<P>;
   /** The journal's time, ms since the epoch: the same in every replay. */
   now(): number;
@@ -63,18 +81,23 @@ export interface Context {
   readonly log: Logger;
 }
 
-/** A function as registered: see {@link workflow}. */
-export interface WorkflowFunction<I = unknown, O = unknown> {
+/** A function as registered: see {@link workflow}. `A` is what it is started with, `I` what its schema makes of that. */
+export interface WorkflowFunction<I = unknown, O = unknown, S extends SignalSchemas = NoSignals, A = I> {
   readonly name: string;
-  readonly input: z.ZodType<I> | undefined;
-  readonly run: (ctx: Context, input: I) => Promise<O>;
+  readonly input: z.ZodType<I, A> | undefined;
+  /** Checks what it returns. */
+  readonly output?: z.ZodType<O> | undefined;
+  readonly signals?: S | undefined;
+  readonly run: (ctx: Context<S>, input: I) => Promise<O>;
 }
 
 /** A function of any input, as {@link serveWorkflows} takes it: its schema stands between its input's type and the wire. */
 export interface ServedFunction {
   readonly name: string;
   readonly input: z.ZodType | undefined;
-  readonly run: (ctx: Context, input: never) => Promise<unknown>;
+  readonly output?: z.ZodType | undefined;
+  readonly signals?: SignalSchemas | undefined;
+  readonly run: (ctx: never, input: never) => Promise<unknown>;
 }
 
 /** How a run of a durable function ended. */

@@ -66,6 +66,8 @@ function runText(t: Transition): string {
       return t.outcome === 'failed'
         ? `is to fail: ${t.error?.message ?? ''}`
         : `is to be cancelled${by(t)}: ${t.reason ?? ''}`;
+    case 'RunMoved':
+      return `goes on by definition ${t.digest}${by(t)}`;
     case 'RunContinued':
       return `continued as new, generation ${t.generation}`;
     default:
@@ -85,6 +87,7 @@ export function transitionText(t: Transition, at: number): string {
     case 'UpdateEnded':
     case 'RunClosing':
     case 'RunContinued':
+    case 'RunMoved':
       return runText(t);
     case 'RunStarted':
       return t.source === undefined

@@ -4,6 +4,7 @@
  */
 import {
   type Attributes,
+  type ItemsState,
   newRun,
   type RunState,
   type StepState,
@@ -13,6 +14,7 @@ import {
   type UpdateState,
 } from '../../src/engine/index.ts';
 import { unreachable } from '../../src/kernel/index.ts';
+import { itemsOf, listOf } from './reference-items.ts';
 
 /** An ended step keeps no word of its child's end. */
 function withEnd(state: RunState, name: string, change: Partial<StepState>): RunState {
@@ -63,14 +65,14 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
         failures: step.failures + (t.error.lost ? 0 : 1),
         lost: step.lost + (t.error.lost ? 1 : 0),
       });
-    case 'StepFannedOut':
-      return withStep(state, t.step, {
-        status: 'running',
-        attempt: t.attempt,
-        items: t.count,
-        scheduledAt: at,
-        startedAt: at,
-      });
+    case 'StepFannedOut': {
+      const change = { attempt: t.attempt, items: t.count, scheduledAt: at, startedAt: at };
+      const fanned = withStep(state, t.step, { status: 'running', ...change });
+      const before = (fanned.items?.[t.step]?.chunks ?? []).flat();
+      const kept = before.map((item) => (item.status === 'completed' ? item : anew(item)));
+      const items = itemsOf(t.step, kept, { count: t.count, next: 1, ...(t.collect ? { collect: true } : {}) });
+      return { ...fanned, items: { ...fanned.items, [t.step]: items } };
+    }
     case 'ChildEnded':
       return withStep(state, t.step, { ending: t.ending });
     case 'StepHeartbeat':
@@ -108,10 +110,40 @@ function undoing(state: RunState, t: Extract<Transition, { type: 'StepCompleted'
   });
 }
 
-function again(state: RunState, name: string): RunState {
-  const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...rest } = stepOf(state, name);
+function anew(step: StepState): StepState {
+  const { error: _x, reason: _r, endedAt: _e, retryAt: _t, output: _o, ...rest } = step;
   const { since: _s, items: _i, ending: _n, ...kept } = rest;
-  return { ...state, steps: { ...state.steps, [name]: { ...kept, status: 'pending', failures: 0, lost: 0 } } };
+  return { ...kept, status: 'pending', failures: 0, lost: 0 };
+}
+
+function again(state: RunState, name: string): RunState {
+  return { ...state, steps: { ...state.steps, [name]: anew(stepOf(state, name)) } };
+}
+
+function evolveItem(state: RunState, items: ItemsState, step: string, n: number, t: Transition, at: number): RunState {
+  const name = `${step}#${n}`;
+  const all = items.chunks.flat();
+  const alone = { ...state, items: undefined, steps: { [name]: all[n - 1] ?? stepOf(newRun('', ''), name) } };
+  const after = stepOf(referenceEvolve(alone as unknown as RunState, t, at), name);
+  const grown = Array.from({ length: Math.max(n, all.length) }, (_, i) =>
+    i === n - 1 ? after : (all[i] ?? stepOf(newRun('', ''), `${step}#${i + 1}`)),
+  );
+  const next = after.status !== 'pending' && n >= items.next ? n + 1 : items.next;
+  const more = { count: items.count, next, ...(items.collect ? { collect: items.collect } : {}) };
+  return { ...state, items: { ...state.items, [step]: itemsOf(step, grown, more) } };
+}
+
+/** The run after what concerns an item of a fan-out, or the end of one; undefined when it is about something else. */
+function evolveFanOut(state: RunState, t: Transition, at: number): RunState | undefined {
+  if (state.items === undefined || !('step' in t) || t.step === undefined) return undefined;
+  if (t.type === 'RunFailed' || t.type === 'RunClosing' || t.type === 'SignalConsumed') return undefined;
+  const own = state.items[t.step];
+  if (t.type === 'StepCompleted' && own !== undefined && state.steps[t.step]?.items !== undefined) {
+    return evolveOther(state, { ...t, output: listOf(own) }, at);
+  }
+  const [step = '', n] = t.step.split('#');
+  const items = state.items[step];
+  return items === undefined || n === undefined ? undefined : evolveItem(state, items, step, Number(n), t, at);
 }
 
 function evolveRetried(state: RunState, steps: readonly string[]): RunState {
@@ -135,7 +167,7 @@ function evolveUpdate(state: RunState, t: Extract<Transition, { type: 'UpdateRec
 }
 
 function continued(state: RunState, t: Extract<Transition, { type: 'RunContinued' }>, at: number): RunState {
-  const { patches: _p, updates: _u, closing: _c, undo: _n, ...kept } = state;
+  const { patches: _p, updates: _u, closing: _c, undo: _n, items: _i, ...kept } = state;
   const { updates, ...carried } = t.carried ?? {};
   const open = Object.entries(updates ?? {}).map(([id, update]) => [id, { ...update, ended: false }] as const);
   return {
@@ -178,6 +210,8 @@ function evolveRare(state: RunState, t: Transition, at: number): RunState {
       const { type: _type, ...closing } = t;
       return { ...state, closing };
     }
+    case 'RunMoved':
+      return { ...state, digest: t.digest };
     case 'RunContinued':
       return continued(state, t, at);
     default:
@@ -213,6 +247,10 @@ function ended(state: RunState, status: RunState['status'], at: number): RunStat
  * @param at the journal's time of the entry, ms since the epoch
  */
 export function referenceEvolve(state: RunState, t: Transition, at: number): RunState {
+  return evolveFanOut(state, t, at) ?? evolveOther(state, t, at);
+}
+
+function evolveOther(state: RunState, t: Transition, at: number): RunState {
   switch (t.type) {
     case 'RunStarted':
       return started(state, t, at);
@@ -225,6 +263,7 @@ export function referenceEvolve(state: RunState, t: Transition, at: number): Run
     case 'UpdateEnded':
     case 'RunClosing':
     case 'RunContinued':
+    case 'RunMoved':
       return evolveRare(state, t, at);
     case 'RunClaimed':
       return {

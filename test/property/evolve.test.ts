@@ -10,6 +10,7 @@ import {
   type RunState,
   react,
   type StoredEntry,
+  type Transition,
 } from '../../src/engine/index.ts';
 import { ReadySteps } from '../../src/engine/model/ready-steps.ts';
 import { referenceEntry, referenceEvolve, referenceFold } from '../kit/reference-evolve.ts';
@@ -53,6 +54,41 @@ describe('evolve is the reference', () => {
         expect(foldOnto(half, entries.slice(entries.length / 2))).toStrictEqual(whole);
       }),
       RUNS,
+    );
+  });
+
+  test('for items of fan-outs, over chunks, in any order, done again with another number of items', () => {
+    const failure = { code: 'MR_STEP_FAILED', message: 'no', retryable: true, lost: false };
+    const item = fc.integer({ min: 1, max: 300 }).map((n) => ({ step: `s#${n}`, attempt: 1 + (n % 2) }));
+    const one: fc.Arbitrary<Transition> = fc.oneof(
+      item.map((of) => ({ type: 'StepScheduled', ...of, input: null }) as const),
+      item.map((of) => ({ type: 'StepStarted', ...of, worker: 'w' }) as const),
+      item.map((of) => ({ type: 'StepCompleted', ...of, output: of.step }) as const),
+      item.map((of) => ({ type: 'StepRetryScheduled', ...of, error: failure, retryAt: 9 }) as const),
+      item.map((of) => ({ type: 'StepFailed', ...of, error: failure }) as const),
+      item.map((of) => ({ type: 'StepCancelled', ...of, reason: 'enough' }) as const),
+      item.map(({ step }) => ({ type: 'StepSkipped', step, reason: 'when' }) as const),
+      item.map(({ step }) => ({ type: 'StepResumed', step }) as const),
+      fc
+        .integer({ min: 0, max: 300 })
+        .map((count) => ({ type: 'StepFannedOut', step: 's', attempt: 1, count }) as const),
+      fc.constant({ type: 'StepFannedOut', step: 's', attempt: 1, count: 140, collect: true } as const),
+      fc.constant({ type: 'StepCompleted', step: 's', attempt: 1, output: null } as const),
+      fc.constant({ type: 'StepScheduled', step: 'other#1', attempt: 1, input: null } as const),
+    );
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 40 }), fc.nat({ max: 40 }), (transitions, at) => {
+        const whole = transitions.map((t, i): StoredEntry => ({ v: 1, cause: i, at: i, seq: i, transitions: [t] }));
+        const plain = referenceFold('w', 'r1', whole);
+        expect(fold('w', 'r1', whole)).toStrictEqual(plain);
+        const half = frozen(fold('w', 'r1', whole.slice(0, at)));
+        expect(foldOnto(half, whole.slice(at))).toStrictEqual(plain);
+        expect(whole.reduce((state, entry) => frozen(evolveEntry(state, entry)), fold('w', 'r1', []))).toStrictEqual(
+          plain,
+        );
+        expect(JSON.parse(JSON.stringify(plain))).toStrictEqual(plain);
+      }),
+      { numRuns: 300 },
     );
   });
 

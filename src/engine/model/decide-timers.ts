@@ -46,6 +46,7 @@ export function timer(draft: Draft, id: string): void {
     }
     case 'queue':
     case 'heartbeat':
+    case 'items':
       return;
     default:
       return unreachable(name);

@@ -75,6 +75,7 @@ function apply(draft: Draft, body: InputBody): void {
     case 'resume':
     case 'update':
     case 'slot':
+    case 'move':
       return;
     default:
       return unreachable(body);

@@ -1,5 +1,5 @@
 /** evolve(state, transition) → state: the only way a run's state changes, live, on recovery and in replay. */
-import { isOut, newRun, type RunState, type StepState } from './state.ts';
+import { isOut, itemsOf, newRun, type RunState, type StepState } from './state.ts';
 import { StateDraft } from './state-draft.ts';
 import type { StoredEntry, Transition } from './transitions.ts';
 
@@ -32,7 +32,9 @@ export function foldOnto(state: RunState, entries: readonly StoredEntry[]): RunS
   return draft.state;
 }
 
-/** Steps whose attempt is out (at a worker or at Prefect). */
+/** Steps whose attempt is out (at a worker or at Prefect); of a step that is fanned out its items. */
 export function stepsOut(state: RunState): readonly StepState[] {
-  return Object.values(state.steps).filter(isOut);
+  const out = Object.values(state.steps).filter((step) => isOut(step) && step.items === undefined);
+  if (state.items !== undefined) for (const item of itemsOf(state)) if (isOut(item)) out.push(item);
+  return out;
 }

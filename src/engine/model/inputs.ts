@@ -56,6 +56,8 @@ export const parentSchema = z.object({
   attempt: z.number().int().positive(),
   /** Nobody waits for the child: it is known whose child it is, and its end is told to no one. */
   detached: z.literal(true).optional(),
+  /** Ancestors that it has, itself being the first below the topmost: 1. Without it: 1. */
+  depth: z.number().int().positive().optional(),
 });
 export type Parent = z.infer<typeof parentSchema>;
 
@@ -201,6 +203,8 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     reason: z.string().optional(),
   }),
   z.object({ v: z.literal(1), kind: z.literal('retry'), by: z.string().optional() }),
+  /** Go on by another definition of the workflow; nothing happens where that is not possible (see versions.ts). */
+  z.object({ v: z.literal(1), kind: z.literal('move'), digest: z.string(), by: z.string().optional() }),
 ]);
 
 /** What an input message says. */

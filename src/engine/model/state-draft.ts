@@ -10,8 +10,27 @@
  */
 import { unreachable } from '../../kernel/index.ts';
 import type { Attributes, AttributeValue } from './inputs.ts';
-import { isUndo, type RunState, type StepState, stepOf, type UpdateState, undoneBy } from './state.ts';
-import { advanceStep, type Mutable, retriedStep, type Step, scheduledStep } from './step-draft.ts';
+import { fannedOut, ItemsDraft, outputsOf } from './items-draft.ts';
+import {
+  type ItemsState,
+  isUndo,
+  itemAt,
+  type RunState,
+  type StepState,
+  stepOf,
+  type UpdateState,
+  undoneBy,
+} from './state.ts';
+import {
+  advanceStep,
+  type Mutable,
+  type OfStep,
+  retriedStep,
+  type Step,
+  scheduledStep,
+  skipStep,
+  stepAfter,
+} from './step-draft.ts';
 import type { Carried, StoredEntry, Transition } from './transitions.ts';
 
 /** What was carried over, as the state has it. */
@@ -35,10 +54,16 @@ type RareTransition = Extract<
       | 'UpdateReceived'
       | 'UpdateEnded'
       | 'RunClosing'
-      | 'RunContinued';
+      | 'RunContinued'
+      | 'RunMoved';
   }
 >;
 type Signal = RunState['signals'][number];
+
+/** `RunFailed`, `RunClosing` and `SignalConsumed` name a step, too. */
+function isOfStep(t: Extract<Transition, { readonly step?: string }>): t is OfStep {
+  return 'attempt' in t || t.type === 'StepSkipped' || t.type === 'StepResumed';
+}
 
 /** Sets an own member; a step may be named `__proto__`, and assigning would then change the prototype. */
 function put<T>(record: Record<string, T>, name: string, value: T): void {
@@ -52,6 +77,7 @@ export class StateDraft {
   #steps: Record<string, StepState> | undefined;
   #timers: Record<string, number> | undefined;
   #signals: Signal[] | undefined;
+  #items: Map<string, ItemsDraft> | undefined;
   // Steps made here that nobody has read.
   readonly #unread: Map<string, Step> | undefined;
 
@@ -77,6 +103,7 @@ export class StateDraft {
    * @param at the journal's time of the entry, ms since the epoch
    */
   apply(t: Transition, at: number): void {
+    if (this.#state.items !== undefined && 'step' in t && this.#ofItems(t, at)) return;
     switch (t.type) {
       case 'RunStarted':
         return this.#start(t, at);
@@ -115,17 +142,12 @@ export class StateDraft {
         return;
       case 'RunRetried':
         return this.#retry(t.steps);
-      case 'StepSkipped': {
-        const step = this.#ownStep(t.step);
-        step.status = 'skipped';
-        step.reason = t.reason;
-        step.endedAt = at;
-        return;
-      }
+      case 'StepSkipped':
+        return skipStep(this.#ownStep(t.step), t.reason, at);
       case 'StepResumed':
         return this.#step(retriedStep(this.#stepOf(t.step)));
       case 'StepCompleted':
-        advanceStep(this.#ownStep(t.step), t, at);
+        advanceStep(this.#ownStep(t.step), this.#state.items === undefined ? t : this.#listed(t), at);
         return this.#remember(t);
       case 'StepScheduled':
         return this.#step(scheduledStep(this.#stepOf(t.step), t, at));
@@ -138,7 +160,12 @@ export class StateDraft {
       case 'UpdateEnded':
       case 'RunClosing':
       case 'RunContinued':
+      case 'RunMoved':
         return this.#ofRun(t, at);
+      case 'StepFannedOut':
+        advanceStep(this.#ownStep(t.step), t, at);
+        this.#setItems(t.step, fannedOut(this.#itemsOf(t.step), t.count, t.collect === true));
+        return;
       default:
         return advanceStep(this.#ownStep(t.step), t, at);
     }
@@ -179,9 +206,46 @@ export class StateDraft {
       }
       case 'RunContinued':
         return this.#continue(t, at);
+      case 'RunMoved':
+        this.#state.digest = t.digest;
+        return;
       default:
         return unreachable(t);
     }
+  }
+
+  #itemsOf(step: string): ItemsState | undefined {
+    const { items } = this.#state;
+    return items !== undefined && Object.hasOwn(items, step) ? items[step] : undefined;
+  }
+
+  #setItems(step: string, items: ItemsState): ItemsDraft {
+    const draft = new ItemsDraft(step, items);
+    if (this.#items === undefined) {
+      this.#items = new Map();
+      this.#state.items = { ...this.#state.items };
+    }
+    put(this.#state.items as Record<string, ItemsState>, step, draft.state);
+    this.#items.set(step, draft);
+    return draft;
+  }
+
+  /** The end of a fan-out with its output, which is folded from the items. */
+  #listed<T extends Extract<Transition, { type: 'StepCompleted' }>>(t: T): T {
+    const items = this.#itemsOf(t.step);
+    if (items === undefined || this.#stepOf(t.step).items === undefined) return t;
+    return { ...t, output: outputsOf(items) };
+  }
+
+  /** What concerns an item of a fan-out; false: it is about something else. */
+  #ofItems(t: Extract<Transition, { readonly step?: string }>, at: number): boolean {
+    if (!isOfStep(t)) return false;
+    const item = itemAt(t.step);
+    const items = item === undefined ? undefined : this.#itemsOf(item.step);
+    if (item === undefined || items === undefined) return false;
+    const draft = this.#items?.get(item.step) ?? this.#setItems(item.step, items);
+    draft.put(item.n, stepAfter(draft.get(item.n), t, at));
+    return true;
   }
 
   #stepOf(name: string): StepState {
@@ -258,7 +322,14 @@ export class StateDraft {
 
   /** What a run keeps that begins again; its signals among it. */
   #continue(t: Extract<Transition, { type: 'RunContinued' }>, at: number): void {
-    const { patches: _patches, updates: _updates, closing: _closing, undo: _undo, ...kept } = this.#state;
+    const {
+      patches: _patches,
+      updates: _updates,
+      closing: _closing,
+      undo: _undo,
+      items: _items,
+      ...kept
+    } = this.#state;
     const from = t.carried === undefined ? kept : { ...kept, ...carriedState(t.carried) };
     this.#state = { ...from, payload: t.payload, generation: t.generation, startedAt: at, steps: {}, timers: {} };
     this.#state.status = 'running';
@@ -266,6 +337,7 @@ export class StateDraft {
     this.#steps = undefined;
     this.#timers = undefined;
     this.#signals = undefined;
+    this.#items = undefined;
     this.#unread?.clear();
   }
 

@@ -59,15 +59,37 @@ export interface StepState {
   /** Details of the last heartbeat; they outlive the attempt. */
   readonly progress?: Json;
   readonly child?: ChildRef;
-  /** Durable functions: how the child ended, while the step has no result of it yet. */
+  /** How the child ended, while the step has no result of it yet. */
   readonly ending?: RunEnding;
   /** How often it was compensated. */
   readonly undone?: number;
-  /** `forEach`: how many items it has. */
+  /** `forEach`: how many items it has; they are in {@link RunState.items}. */
   readonly items?: number;
   /** Flow runs by attempt: what Prefect was last known to say of each. */
   readonly flows: Readonly<Record<number, FlowBinding>>;
 }
+
+/**
+ * The items of a fan-out: each a step of its own, named `<step>#<n>` with n from 1. They are kept apart from the run's steps,
+ * in chunks, so that an input costs what it touches and not ten thousand copies.
+ */
+export interface ItemsState {
+  readonly count: number;
+  /** Failed items do not fail the step: its output says of each whether it is `ok`. */
+  readonly collect?: true;
+  /** The next item to begin; those before it have begun or were skipped. */
+  readonly next: number;
+  /** Items that have begun and not ended; the other numbers are of those that ended so. */
+  readonly open: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly cancelled: number;
+  /** {@link ITEMS_PER_CHUNK} each, the first ones first; items that nothing has happened to yet are missing at the end. */
+  readonly chunks: readonly (readonly StepState[])[];
+}
+
+export const ITEMS_PER_CHUNK = 128;
 
 /** How a run that is being closed will end. */
 export interface Closing {
@@ -136,6 +158,8 @@ export interface RunState {
   /** How often the run was retried by hand. */
   readonly retries: number;
   readonly steps: Readonly<Record<string, StepState>>;
+  /** By the name of the step that was fanned out. */
+  readonly items?: Readonly<Record<string, ItemsState>>;
   /** Timers that are set and have not fired: when they are due, by id. */
   readonly timers: Readonly<Record<string, number>>;
   /** Signals that came and were not consumed yet, oldest first. */
@@ -165,10 +189,40 @@ export function newRun(workflow: string, runId: string): RunState {
 
 const NO_STEP = { status: 'pending', attempt: 0, failures: 0, lost: 0, flows: {} } as const;
 
-/** The step's state; a step that nothing has happened to yet is pending. */
+/** A step that nothing has happened to yet. */
+export function pendingStep(name: string): StepState {
+  return { name, ...NO_STEP };
+}
+
+/** The step's state; a step that nothing has happened to yet is pending. Items of a fan-out are found by their names. */
 export function stepOf(state: RunState, name: string): StepState {
   const known = Object.hasOwn(state.steps, name) ? state.steps[name] : undefined; // a step may be named `constructor`
-  return known ?? { name, ...NO_STEP };
+  if (known !== undefined) return known;
+  const at = state.items === undefined ? undefined : itemAt(name);
+  return (at === undefined ? undefined : itemOf(state, at.step, at.n)) ?? pendingStep(name);
+}
+
+/** The n-th item (from 1) of a fan-out, if anything has happened to it. */
+export function itemOf(state: RunState, step: string, n: number): StepState | undefined {
+  const { items } = state;
+  if (items === undefined || !Object.hasOwn(items, step)) return undefined;
+  return items[step]?.chunks[Math.floor((n - 1) / ITEMS_PER_CHUNK)]?.[(n - 1) % ITEMS_PER_CHUNK];
+}
+
+/** The name of the n-th item of a step. */
+export const itemName = (step: string, n: number): string => `${step}#${n}`;
+
+/** The step and the number (from 1) in an item's name; undefined for other names. */
+export function itemAt(name: string): { readonly step: string; readonly n: number } | undefined {
+  const at = name.lastIndexOf('#');
+  if (at <= 0) return undefined;
+  const digits = name.slice(at + 1);
+  return /^[1-9]\d{0,6}$/.test(digits) ? { step: name.slice(0, at), n: Number(digits) } : undefined;
+}
+
+/** Items of all fan-outs that something has happened to, in their order. */
+export function* itemsOf(state: RunState): Generator<StepState> {
+  for (const { chunks } of Object.values(state.items ?? {})) for (const chunk of chunks) yield* chunk;
 }
 
 export function isEnded(state: RunState): boolean {

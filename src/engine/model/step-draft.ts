@@ -6,6 +6,8 @@ import type { Transition } from './transitions.ts';
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type Step = Mutable<StepState>;
 type StepTransition = Extract<Transition, { readonly step: string; readonly attempt: number }>;
+/** Those that say what has become of a step. */
+export type OfStep = StepTransition | Extract<Transition, { readonly type: 'StepSkipped' | 'StepResumed' }>;
 
 /** A step that is to be done once more: its attempts go on counting, its failures begin anew. */
 export function retriedStep(step: StepState): Step {
@@ -36,6 +38,22 @@ export function scheduledStep(step: StepState, t: Extract<Transition, { type: 'S
   if (output !== undefined) next.output = output;
   if (reason !== undefined) next.reason = reason;
   return next;
+}
+
+/** The step after the transition; the one before is left as it was. */
+export function stepAfter(step: StepState, t: OfStep, at: number): Step {
+  if (t.type === 'StepResumed') return retriedStep(step);
+  if (t.type === 'StepScheduled') return scheduledStep(step, t, at);
+  const next: Step = { ...step };
+  if (t.type === 'StepSkipped') skipStep(next, t.reason, at);
+  else advanceStep(next, t, at);
+  return next;
+}
+
+export function skipStep(step: Step, reason: string, at: number): void {
+  step.status = 'skipped';
+  step.reason = reason;
+  step.endedAt = at;
 }
 
 export function advanceStep(step: Step, t: Exclude<StepTransition, { type: 'StepScheduled' }>, at: number): void {

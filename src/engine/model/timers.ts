@@ -3,10 +3,13 @@
 export type TimerName =
   /** `grace`: work that is out at a cancel has until then to end. */
   | { readonly kind: 'run' | 'grace'; readonly retries: number }
-  /** `timeout`: longest time of an attempt; `queue`: until it has begun; `heartbeat`: until it is heard of again. */
+  /**
+   * `timeout`: longest time of an attempt; `queue`: until it has begun; `heartbeat`: until it is heard of again;
+   * `items`: at once, since the items of a fan-out that are to begin are too many for one entry; its step is the next item.
+   */
   | { readonly kind: StepTimer; readonly step: string; readonly attempt: number };
 
-const STEP_TIMERS = ['timeout', 'queue', 'heartbeat', 'retry', 'sleep', 'signal'] as const;
+const STEP_TIMERS = ['timeout', 'queue', 'heartbeat', 'retry', 'sleep', 'signal', 'items'] as const;
 export type StepTimer = (typeof STEP_TIMERS)[number];
 
 /** The id of a timer, e.g. `timeout/validate/1`, `run/0`. */

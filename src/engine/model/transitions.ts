@@ -52,7 +52,7 @@ export type Transition =
     }
   /**
    * Durable functions: the child run has ended, as recorded by a process that does not execute its parent. Whoever does makes
-   * the step's result of it.
+   * the step's result of it. Declared workflows: it has ended badly; what that means to the step comes right behind.
    */
   | {
       readonly type: 'ChildEnded';
@@ -62,7 +62,14 @@ export type Transition =
       readonly ending: RunEnding;
     }
   /** `forEach`: the step has so many items, each a step of its own named `<step>#<index from 1>`. */
-  | { readonly type: 'StepFannedOut'; readonly step: string; readonly attempt: number; readonly count: number }
+  | {
+      readonly type: 'StepFannedOut';
+      readonly step: string;
+      readonly attempt: number;
+      readonly count: number;
+      /** A failed item does not fail the step. Its `StepCompleted` carries no output: the list is folded from the items. */
+      readonly collect?: true;
+    }
   /** The last known progress of an attempt that is out. */
   | { readonly type: 'StepHeartbeat'; readonly step: string; readonly attempt: number; readonly details?: Json }
   | {
@@ -105,7 +112,14 @@ export type Transition =
   /** A person says that it may go on: it is pending again, with its attempts and failures counted anew. */
   | { readonly type: 'StepResumed'; readonly step: string; readonly by?: string }
   | { readonly type: 'StepSkipped'; readonly step: string; readonly reason: string }
-  | { readonly type: 'StepCancelled'; readonly step: string; readonly attempt: number; readonly reason: string }
+  | {
+      readonly type: 'StepCancelled';
+      readonly step: string;
+      readonly attempt: number;
+      readonly reason: string;
+      /** The run was killed: so is a child run that the attempt is. */
+      readonly killed?: true;
+    }
   | { readonly type: 'TimerSet'; readonly timer: string; readonly at: number }
   | { readonly type: 'TimerFired'; readonly timer: string }
   | { readonly type: 'TimerCancelled'; readonly timer: string }
@@ -153,6 +167,8 @@ export type Transition =
       /** What the run keeps, all of it: with it no entry before this one is needed. */
       readonly carried?: Carried;
     }
+  /** From here on the run is decided by this definition (ADR 0024). */
+  | { readonly type: 'RunMoved'; readonly digest: string; readonly by?: string }
   /** `output`: what a durable function returned, or what a declared workflow's `output` gave; else see its steps. */
   | { readonly type: 'RunCompleted'; readonly output?: Json }
   | { readonly type: 'RunFailed'; readonly error: Failure; readonly step?: string }

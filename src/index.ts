@@ -37,6 +37,7 @@ export {
   type Handler,
   type HandlerOptions,
   NonRetryableError,
+  RetryAfter,
   type Step,
   type StepCall,
   type StepContext,

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { createInbox, type Msg, type Subscription } from 'nats';
 import { connectNats, type NatsDoor } from '../drivers/index.ts';
-import { fold, openJournal, type RunRef } from '../engine/index.ts';
+import { fold, type InputBody, openJournal, type RunRef } from '../engine/index.ts';
 import { isObject, isToken, type Json, MillraceError } from '../kernel/index.ts';
 import { sealDefinition } from '../manifests/index.ts';
 import type { TraceHeaders } from '../telemetry/index.ts';
@@ -61,6 +61,16 @@ export interface Client {
   handle<I, O, S extends SignalSchemas, A>(fn: WorkflowFunction<I, O, S, A>, runId: string): RunHandle<O>;
   /** Sends a signal; one that comes before its wait is kept. `id` makes sending it twice harmless for two minutes. */
   signal(fn: Pick<WorkflowFunction, 'name'>, runId: string, name: string, payload: Json, id?: string): Promise<void>;
+  /**
+   * Paused steps go on, with new attempts: the one named, else all of them. Means nothing to a step that is not paused.
+   * @throws MillraceError MR_NATS
+   */
+  resume(
+    fn: Pick<WorkflowFunction, 'name'>,
+    runId: string,
+    step?: string,
+    options?: { readonly by?: string },
+  ): Promise<void>;
   /** Ends the run: what it executes is told to stop, what it waits for is called off. */
   cancel(fn: Pick<WorkflowFunction, 'name'>, runId: string, reason: string): Promise<void>;
   /** Closes what it opened itself. */
@@ -233,6 +243,23 @@ class NatsClient implements Client {
   ): Promise<void> {
     const body = { v: 1, kind: 'signal', name, payload } as const;
     await this.#journal.send({ workflow: fn.name, runId }, body, { msgId: `signal:${runId}:${id}` });
+  }
+
+  async resume(
+    fn: Pick<WorkflowFunction, 'name'>,
+    runId: string,
+    step?: string,
+    { by }: { readonly by?: string } = {},
+  ): Promise<void> {
+    const body: InputBody = {
+      v: 1,
+      kind: 'resume',
+      ...(step === undefined ? {} : { step }),
+      ...(by === undefined ? {} : { by }),
+    };
+    await this.#journal.send({ workflow: fn.name, runId }, body, {
+      msgId: `resume:${runId}:${randomUUID()}`,
+    });
   }
 
   async cancel(fn: Pick<WorkflowFunction, 'name'>, runId: string, reason: string): Promise<void> {

@@ -3,10 +3,8 @@ import { derivedFraction, type Json, MillraceError, shortHash } from '../kernel/
 import type { Logger } from '../telemetry/index.ts';
 import { callStep, type Step } from '../worker/index.ts';
 import type { Runtime } from './runtime.ts';
-import { runStep } from './steps.ts';
+import { NO_OPTIONS, runStep } from './steps.ts';
 import type { Context, SignalOptions, SignalSchemas, StepAttempt, StepOptions } from './types.ts';
-
-const NO_OPTIONS: StepOptions = {};
 
 export function createContext(execution: Runtime): Context {
   return new ExecutionContext(execution);

@@ -18,6 +18,7 @@ import { takeInput } from './inputs.ts';
 import { asJson, copyOf } from './json.ts';
 import { Order, type OrderOwner } from './order.ts';
 import type { ExecutionOptions, ExecutionOwner, Loss } from './ownership.ts';
+import { Pauses } from './pauses.ts';
 import { openEnds, type Recall, RUN_ENDED, recall } from './recall.ts';
 import type { ExecutionPorts, Runtime } from './runtime.ts';
 import { ExecutionSpans } from './spans.ts';
@@ -53,6 +54,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   readonly #owner: ExecutionOwner<Execution>;
   readonly #fence: Fence;
   #waits: Waits | undefined;
+  #pauses: Pauses | undefined;
   #abort: AbortController | undefined;
   #names: Map<string, number> | undefined;
   #active = 0;
@@ -81,6 +83,12 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   get waits(): Waits {
     this.#waits ??= new Waits(this);
     return this.#waits;
+  }
+
+  /** Steps of it that wait for a person; made when there is one. */
+  get pauses(): Pauses {
+    this.#pauses ??= new Pauses(this);
+    return this.#pauses;
   }
 
   get signal(): AbortSignal {
@@ -192,16 +200,24 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     } catch (error) {
       return this.#fails(error);
     }
-    this.#waits?.cancelAll();
+    this.callOff();
     this.finish({ type: 'RunCompleted', output: json });
   }
 
   #fails(error: unknown): void {
     if (this.isOver || this.returned) return;
     if (this.order.isStuck) return this.#diverged('the code threw', error);
-    this.#waits?.cancelAll();
+    this.callOff();
     const step = error instanceof StepError ? { step: error.step } : {};
     this.finish({ type: 'RunFailed', error: failureOf(error), ...step });
+  }
+
+  /** The run ends: no timer stays set, no wait open, no step paused. */
+  callOff(): void {
+    // It may end before the code has come to what the log has open.
+    const recalled = this.recalled.state.lastEntry > 0;
+    (recalled ? this.waits : this.#waits)?.cancelAll();
+    (recalled ? this.pauses : this.#pauses)?.cancelAll(RUN_ENDED);
   }
 
   /** The last transition of the run here. */
@@ -216,7 +232,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     if (this.isOver) return;
     if (this.order.isReplaying) return this.#beginPatience();
     if (this.tail.isAppending) return;
-    const quiet = this.#active === 0 && !this.returned && (this.#waits?.count ?? 0) > 0;
+    const quiet = this.#active === 0 && !this.returned && (this.#waits?.count ?? 0) + (this.#pauses?.count ?? 0) > 0;
     if (quiet && !this.resting) {
       this.resting = true;
       this.tail.push({ type: 'RunSuspended' });

@@ -14,6 +14,7 @@ const CLAIMS_AND_ENDS: ReadonlySet<Transition['type']> = new Set([
   'RunFailed',
   'RunCancelled',
 ]);
+const RECORDS: ReadonlySet<Transition['type']> = new Set(['SignalReceived', 'TimerFired', 'StepResumed']);
 
 export class Fence {
   readonly #execution: Runtime;
@@ -83,6 +84,9 @@ export class Fence {
       } else if (t.type === 'TimerFired' && waits.isSet(t.timer)) {
         this.#execution.wake(true);
         waits.fired(t.timer);
+      } else if (t.type === 'StepResumed') {
+        this.#execution.wake(true);
+        this.#execution.pauses.resumed(t.step);
       }
     }
   }
@@ -95,7 +99,7 @@ function isForeign({ transitions }: StoredEntry): boolean {
 
 /** What hosts record for whoever executes the run. Anything else was written by an execution that knows more than we do. */
 function isRecordOf({ transitions }: StoredEntry): boolean {
-  return transitions.every(({ type }) => type === 'SignalReceived' || type === 'TimerFired');
+  return transitions.every(({ type }) => RECORDS.has(type));
 }
 
 function collision(message: string): MillraceError {

@@ -18,13 +18,16 @@ import { Holding } from './holding.ts';
 import type { HostOptions, HostPorts } from './host-ports.ts';
 import type { ExecutionOwner, Loss } from './ownership.ts';
 import { claimBy, isRecorded, noRecall, type Recall, recall } from './recall.ts';
-import { type Body, recordOf, retried } from './records.ts';
+import { type Body, means, recordOf, retried } from './records.ts';
 import type { ExecutionPorts } from './runtime.ts';
 import type { HeldInput } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
 
 /** When a timer comes again that the log has and the execution here does not, in ms. */
 const STRAY_MS = 50;
+
+/** Inputs that mean something to a run that is in this process. */
+const TAKEN: ReadonlySet<InputBody['kind']> = new Set(['signal', 'timer', 'resume', 'cancel']);
 
 export class FunctionHost implements ExecutionOwner<Execution> {
   readonly #fn: WorkflowFunction;
@@ -119,7 +122,7 @@ export class FunctionHost implements ExecutionOwner<Execution> {
   }
 
   #give(live: Execution, key: string, input: Holding, body: InputBody): void {
-    if (body.kind !== 'signal' && body.kind !== 'timer' && body.kind !== 'cancel') return input.ack();
+    if (!TAKEN.has(body.kind)) return input.ack();
     if (body.kind === 'timer' && !live.waits.isSet(body.timer)) return this.#stray(live, key, input, body.timer);
     live.take(input, body);
     // What it takes in must be stored before it may be forgotten.
@@ -196,7 +199,7 @@ export class FunctionHost implements ExecutionOwner<Execution> {
   /** An input that nobody has recorded, of a run that has not ended. */
   async #fresh(run: RunRef, input: Holding, body: InputBody, recalled: Recall, at: number): Promise<void> {
     const { state } = recalled;
-    const counts = body.kind === 'signal' || (state.status === 'running' && this.#counts(recalled, body));
+    const counts = body.kind === 'signal' || (state.status === 'running' && means(recalled, body));
     if (!counts) return input.ack();
     if (state.suspended === true && body.kind !== 'cancel') return this.#takeOver(run, input, recalled, at, body);
     const transitions = recordOf(recalled, body);
@@ -212,10 +215,6 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     }
     this.#ports.wake(run); // F9
     input.ack();
-  }
-
-  #counts({ state }: Recall, body: InputBody): boolean {
-    return body.kind === 'cancel' || (body.kind === 'timer' && state.timers[body.timer] !== undefined);
   }
 
   /** The acknowledgement was lost, or the process died just before it. */

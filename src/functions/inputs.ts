@@ -40,8 +40,13 @@ function push(execution: Runtime, seq: number, body: InputBody): Batch | undefin
       waits.fired(body.timer);
       return batch;
     }
+    case 'resume': {
+      if (!execution.pauses.waits(body.step)) return undefined;
+      wake(execution, seq);
+      return execution.pauses.resume(body.step, body.by);
+    }
     case 'cancel': {
-      waits.cancelAll();
+      execution.callOff();
       const by = body.by === undefined ? {} : { by: body.by };
       return execution.finish({ type: 'RunCancelled', reason: body.reason, ...by });
     }

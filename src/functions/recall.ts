@@ -9,6 +9,8 @@ export interface Recall {
   readonly times: ReadonlyMap<string, number>;
   /** Sequence of the input that the run's executor holds: the cause of its start or of the last claim; 0 before. */
   readonly lease: number;
+  /** When steps were last given new attempts by a person, ms since the epoch; undefined when none was. */
+  readonly renewed?: ReadonlyMap<string, number>;
 }
 
 /** Nothing was recorded yet. */
@@ -20,6 +22,7 @@ export function noRecall(workflow: string, runId: string): Recall {
 export function recall(workflow: string, runId: string, entries: readonly StoredEntry[]): Recall {
   let order: string[] = [];
   const times = new Map<string, number>();
+  const renewed = new Map<string, number>();
   let lease = 0;
   for (const { transitions, at, cause } of entries) {
     for (const t of transitions) {
@@ -27,18 +30,24 @@ export function recall(workflow: string, runId: string, entries: readonly Stored
       else if (t.type === 'StepCompleted' || t.type === 'StepFailed') {
         order.push(t.step);
         times.set(t.step, at);
-      } else if (t.type === 'RunRetried') order = order.filter((step) => !t.steps.includes(step));
+      } else if (t.type === 'StepResumed') renewed.set(t.step, at);
+      else if (t.type === 'RunRetried') {
+        order = order.filter((step) => !t.steps.includes(step));
+        for (const step of t.steps) renewed.set(step, at);
+      }
     }
   }
-  return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times, lease };
+  return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times, lease, renewed };
 }
 
 /** Why what was open when a run ended is cancelled. */
 export const RUN_ENDED = 'the run ended';
 
+const OPEN: ReadonlySet<string> = new Set(['waiting', 'backoff', 'paused']);
+
 /** What a run that ends has open: its timers are called off, its waits and backoffs cancelled. */
 export function openEnds(state: RunState, reason: string): Transition[] {
-  const open = Object.values(state.steps).filter(({ status }) => status === 'waiting' || status === 'backoff');
+  const open = Object.values(state.steps).filter(({ status }) => OPEN.has(status));
   return [
     ...Object.keys(state.timers).map((timer): Transition => ({ type: 'TimerCancelled', timer })),
     ...open.map((step): Transition => ({ type: 'StepCancelled', step: step.name, attempt: step.attempt, reason })),

@@ -1,5 +1,6 @@
 /** What an input leaves in the log where no execution takes it. Pure. */
 import type { InputBody, Transition } from '../engine/index.ts';
+import { pausedSteps } from './pauses.ts';
 import { openEnds, type Recall } from './recall.ts';
 
 /** An input of one kind. */
@@ -19,12 +20,31 @@ export function recordOf({ state }: Recall, body: InputBody): Transition[] {
       ];
     case 'timer':
       return [{ type: 'TimerFired', timer: body.timer }];
+    case 'resume': {
+      const by = body.by === undefined ? {} : { by: body.by };
+      return pausedSteps(state.steps, body.step).map((step): Transition => ({ type: 'StepResumed', step, ...by }));
+    }
     case 'cancel': {
       const { reason, by } = body;
       return [...openEnds(state, reason), { type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }) }];
     }
     default:
       return [];
+  }
+}
+
+/** Whether the input means something to a run that has begun and not ended. */
+export function means({ state }: Recall, body: InputBody): boolean {
+  switch (body.kind) {
+    case 'signal':
+    case 'cancel':
+      return true;
+    case 'timer':
+      return state.timers[body.timer] !== undefined;
+    case 'resume':
+      return pausedSteps(state.steps, body.step).length > 0;
+    default:
+      return false;
   }
 }
 

@@ -37,6 +37,22 @@ export interface WaitsOfRun {
   rearm(): void;
 }
 
+/** A step that waits for a person. */
+export interface PausedStep {
+  /** The attempt that failed last. */
+  readonly attempt: number;
+  resume(): void;
+}
+
+/** Paused steps of a run; see pauses.ts. */
+export interface PausesOfRun {
+  add(id: string, step: PausedStep): void;
+  waits(step: string | undefined): boolean;
+  resume(step: string | undefined, by: string | undefined): Batch | undefined;
+  /** The log says that it goes on. */
+  resumed(id: string): void;
+}
+
 /** Spans of a run; see spans.ts. */
 export interface SpansOfRun {
   attempt(batch: Batch, step: string, attempt: number, startMs: number, outcome: string, error?: Failure): void;
@@ -52,6 +68,7 @@ export interface Runtime {
   readonly tail: Tail;
   readonly order: Order;
   readonly waits: WaitsOfRun;
+  readonly pauses: PausesOfRun;
   readonly spans: SpansOfRun | undefined;
   readonly signal: AbortSignal;
   readonly now: number;
@@ -65,6 +82,7 @@ export interface Runtime {
   leave(): void;
   wake(refused?: boolean): void;
   push(transition: Transition): Batch | undefined;
+  callOff(): void;
   finish(transition: Transition): Batch | undefined;
   settle(batch: Batch | undefined, give: () => void): void;
   replay(id: string, give: () => void): void;

@@ -1,19 +1,25 @@
 /** A step of a durable function: its attempts, their records, their retries. */
 import type { Failure, StepState } from '../engine/index.ts';
-import { backoffMs, MillraceError } from '../kernel/index.ts';
+import type { Json } from '../kernel/index.ts';
+import { Beats } from './beats.ts';
 import { failureOf, StepError } from './errors.ts';
 import { asJson, copyOf } from './json.ts';
-import type { Runtime } from './runtime.ts';
+import { checkOptions, delayOf, isNonRetryable } from './retry.ts';
+import type { PausedStep, Runtime } from './runtime.ts';
 import type { Effect } from './tail.ts';
 import type { StepAttempt, StepOptions } from './types.ts';
-
-const DEFAULT_RETRY = { initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.2, maxAttempts: 3 } as const;
+import { Watch } from './watch.ts';
 
 type Run<T> = (attempt: StepAttempt) => T | PromiseLike<T>;
 
+/** What a step has whose code says nothing more of it. */
+export const NO_OPTIONS: StepOptions = {};
+
 /** See {@link Context.step}. */
 export function runStep<T>(execution: Runtime, name: string, run: Run<T>, options: StepOptions): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
+  let step: Step<T> | undefined;
+  const promise = new Promise<T>((resolve, reject) => {
+    if (options !== NO_OPTIONS) checkOptions(name, options);
     const id = execution.idOf(name);
     const { steps } = execution.recalled.state;
     const known = Object.hasOwn(steps, id) ? steps[id] : undefined;
@@ -21,16 +27,25 @@ export function runStep<T>(execution: Runtime, name: string, run: Run<T>, option
     if (known?.status === 'completed') return execution.replay(id, () => resolve((known.output ?? null) as T));
     if (known?.status === 'failed') {
       const { error } = known;
-      return execution.replay(id, () => reject(new StepError(id, error ?? lostError)));
+      return execution.replay(id, () => {
+        unawaited(promise);
+        reject(new StepError(id, error ?? lostError));
+      });
     }
     execution.enter();
-    new Step(execution, id, run, options, resolve, reject).goOn(known);
+    step = new Step(execution, id, run, options, resolve, reject);
+    step.goOn(known);
   });
+  if (step !== undefined) step.promise = promise;
+  return promise;
 }
+
+/** A failure that no code waits for (any more) fails in the history, and must not end the process with all its other runs. */
+const unawaited = (promise: Promise<unknown> | undefined): void => void promise?.catch(() => undefined);
 
 const lostError: Failure = { code: 'MR_INTERNAL', message: 'failed', retryable: false, lost: false };
 
-class Step<T> implements Effect {
+class Step<T> implements Effect, PausedStep {
   readonly #execution: Runtime;
   readonly #id: string;
   readonly #run: Run<T>;
@@ -38,11 +53,16 @@ class Step<T> implements Effect {
   readonly #resolve: (value: T) => void;
   readonly #reject: (error: unknown) => void;
   #attempt = 1;
-  /** Attempts that do not count any more: a retry of the run gives new ones. */
+  /** Attempts that do not count any more: a retry of the run or a resume of the step gives new ones. */
   #before = 0;
   #begunAt = 0;
+  /** From when on the time of all attempts counts, where it is limited. */
+  #since = 0;
   /** Set once the attempt has ended, one way or the other. */
   #ended = false;
+  #watch: Watch | undefined;
+  #beats: Beats | undefined;
+  promise: Promise<T> | undefined;
 
   constructor(
     execution: Runtime,
@@ -62,12 +82,29 @@ class Step<T> implements Effect {
 
   /** Begins, or goes on where the journal leaves off: a failed attempt counts, its backoff is waited to its end. */
   goOn(known: StepState | undefined): void {
+    const execution = this.#execution;
+    if (this.#options.retry?.maxElapsedMs !== undefined) {
+      // The journal's time, which a takeover does not change; more attempts have more time.
+      this.#since = known?.since ?? Math.max(execution.now, execution.recalled.renewed?.get(this.#id) ?? 0);
+    }
     if (known !== undefined) {
       this.#attempt = known.attempt + 1;
       this.#before = known.attempt - known.failures - known.lost;
     }
-    if (known?.status !== 'backoff') return this.#execution.effect(this);
-    this.#later((known.retryAt ?? 0) - this.#execution.ports.now());
+    if (known?.status === 'paused') return execution.pauses.add(this.#id, this);
+    if (known?.status !== 'backoff') return execution.effect(this);
+    this.#later((known.retryAt ?? 0) - execution.ports.now());
+  }
+
+  get attempt(): number {
+    return this.#attempt - 1;
+  }
+
+  /** F11: a person has resumed it. */
+  resume(): void {
+    this.#before = this.#attempt - 1;
+    this.#since = this.#execution.ports.now();
+    this.#execution.effect(this);
   }
 
   #later(ms: number): void {
@@ -80,27 +117,27 @@ class Step<T> implements Effect {
     if (this.#execution.isOver) return;
     this.#begunAt = this.#execution.ports.now();
     this.#ended = false;
-    const { timeoutMs } = this.#options;
     const attempt = this.#attempt;
-    const limit = timeoutMs === undefined ? undefined : this.#limit(attempt, timeoutMs);
+    this.#beats?.next();
+    const watch = this.#limited() ? this.#watched(attempt) : undefined;
     let given: T | PromiseLike<T>;
     try {
-      given = this.#called(this.#attemptOf(limit?.signal));
+      given = this.#called(new Attempt(this as Step<unknown>, attempt, watch?.signal));
     } catch (error) {
-      limit?.stop();
+      watch?.stop();
       return this.#failed(attempt, error);
     }
     if (!isThenable(given)) {
-      limit?.stop();
+      watch?.stop();
       return this.#succeeded(attempt, given);
     }
     given.then(
       (value) => {
-        limit?.stop();
+        watch?.stop();
         this.#succeeded(attempt, value);
       },
       (error: unknown) => {
-        limit?.stop();
+        watch?.stop();
         this.#failed(attempt, error);
       },
     );
@@ -112,18 +149,50 @@ class Step<T> implements Effect {
     return ports.interpose(run, this.#id, attempt, () => this.#run(attempt)) as T; // a mock keeps the step's promise
   }
 
-  #limit(attempt: number, timeoutMs: number): { readonly signal: AbortSignal; readonly stop: () => void } {
-    const abort = new AbortController();
-    const stop = this.#execution.ports.after(timeoutMs, () => {
-      const error = new MillraceError('MR_STEP_TIMEOUT', `attempt ${attempt} did not end within ${timeoutMs} ms`);
-      abort.abort(error);
-      this.#failed(attempt, error);
-    });
-    return { signal: AbortSignal.any([abort.signal, this.#execution.signal]), stop };
+  #limited(): boolean {
+    const { timeoutMs, heartbeatTimeoutMs, retry } = this.#options;
+    return timeoutMs !== undefined || heartbeatTimeoutMs !== undefined || retry?.maxElapsedMs !== undefined;
   }
 
-  #attemptOf(signal: AbortSignal | undefined): StepAttempt {
-    return new Attempt(this.#execution, this.#id, this.#attempt, signal);
+  #watched(attempt: number): Watch {
+    const { timeoutMs, heartbeatTimeoutMs: heartbeatMs, retry } = this.#options;
+    const maxElapsedMs = retry?.maxElapsedMs;
+    const leftMs = maxElapsedMs === undefined ? undefined : this.#since + maxElapsedMs - this.#begunAt;
+    const limits = { timeoutMs, heartbeatMs, leftMs, maxElapsedMs };
+    const { signal } = this.#execution;
+    this.#watch = new Watch(this.#execution, attempt, limits, signal, (error) => this.#failed(attempt, error));
+    return this.#watch;
+  }
+
+  get key(): string {
+    return `${this.#execution.run.runId}/${this.#id}`;
+  }
+
+  get signal(): AbortSignal {
+    return this.#execution.signal;
+  }
+
+  /** What the attempts before this one left. */
+  get progress(): Json | undefined {
+    if (this.#beats !== undefined) return this.#beats.progress;
+    const { steps } = this.#execution.recalled.state;
+    return Object.hasOwn(steps, this.#id) ? steps[this.#id]?.progress : undefined;
+  }
+
+  /** The attempt says that it lives, and how far it is. */
+  beat(attempt: number, details: unknown): void {
+    if (this.#ended || attempt !== this.#attempt || this.#execution.isOver) return;
+    const now = this.#execution.ports.now();
+    this.#watch?.beat(now);
+    if (details === undefined) return;
+    const json = asJson(details, `the progress of step "${this.#id}"`);
+    this.#beats ??= new Beats(this.progress, this.#options.heartbeatTimeoutMs);
+    if (this.#beats.beat(json, now)) this.#recordProgress(attempt);
+  }
+
+  #recordProgress(attempt: number): void {
+    const details = this.#beats?.take(this.#execution.ports.now());
+    if (details !== undefined) this.#execution.push({ type: 'StepHeartbeat', step: this.#id, attempt, details });
   }
 
   /** True for the first end of the attempt that is under way. */
@@ -135,7 +204,7 @@ class Step<T> implements Effect {
 
   #succeeded(attempt: number, value: T): void {
     if (!this.#ends(attempt)) return;
-    let output: ReturnType<typeof asJson>;
+    let output: Json;
     try {
       output = asJson(value, `what step "${this.#id}" returned`);
     } catch (error) {
@@ -153,25 +222,54 @@ class Step<T> implements Effect {
 
   #failed(attempt: number, thrown: unknown): void {
     if (!this.#ends(attempt)) return;
-    const error = failureOf(thrown);
-    const policy = { ...DEFAULT_RETRY, ...this.#options.retry };
-    const again = error.retryable && attempt - this.#before < policy.maxAttempts;
-    if (!again) {
-      const batch = this.#execution.push({ type: 'StepFailed', step: this.#id, attempt, error });
-      if (batch === undefined) return this.#execution.leave();
-      this.#execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'failed', error);
-      return this.#execution.settle(batch, () => {
-        this.#reject(new StepError(this.#id, error));
-        this.#execution.leave();
-      });
-    }
-    const delay = backoffMs(policy, attempt - this.#before, `${this.#execution.run.runId}/${this.#id}`);
-    const retryAt = this.#execution.ports.now() + delay;
-    const batch = this.#execution.push({ type: 'StepRetryScheduled', step: this.#id, attempt, error, retryAt });
-    if (batch === undefined) return this.#execution.leave();
-    this.#execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'retrying', error);
+    const { retry } = this.#options;
+    const execution = this.#execution;
+    let error = failureOf(thrown);
+    if (isNonRetryable(retry, error, thrown)) error = { ...error, retryable: false };
+    this.#recordProgress(attempt);
+    const now = execution.ports.now();
+    const delay = delayOf(retry, error, {
+      failures: attempt - this.#before,
+      since: this.#since,
+      now,
+      key: this.key,
+    });
+    if (delay !== undefined) return this.#tryAgain(attempt, error, now + delay);
+    if (retry?.onExhausted === 'pause') return this.#pause(attempt, error);
+    const batch = execution.push({ type: 'StepFailed', step: this.#id, attempt, error });
+    if (batch === undefined) return execution.leave();
+    execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'failed', error);
+    execution.settle(batch, () => {
+      unawaited(this.promise);
+      this.#reject(new StepError(this.#id, error));
+      execution.leave();
+    });
+  }
+
+  #tryAgain(attempt: number, error: Failure, retryAt: number): void {
+    const execution = this.#execution;
+    const since = this.#options.retry?.maxElapsedMs === undefined ? {} : { since: this.#since };
+    const batch = execution.push({
+      type: 'StepRetryScheduled',
+      step: this.#id,
+      attempt,
+      error,
+      retryAt,
+      ...since,
+    });
+    if (batch === undefined) return execution.leave();
+    execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'retrying', error);
     this.#attempt++;
-    this.#later(delay);
+    this.#later(retryAt - execution.ports.now());
+  }
+
+  #pause(attempt: number, error: Failure): void {
+    const execution = this.#execution;
+    const batch = execution.push({ type: 'StepPaused', step: this.#id, attempt, error });
+    if (batch === undefined) return execution.leave();
+    execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'paused', error);
+    this.#attempt++;
+    execution.pauses.add(this.#id, this);
   }
 }
 
@@ -182,22 +280,29 @@ function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 /** Made for every attempt, looked at by few: what costs something is made when it is asked for. */
 class Attempt implements StepAttempt {
   readonly attempt: number;
-  readonly #execution: Runtime;
-  readonly #id: string;
+  readonly #step: Step<unknown>;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(execution: Runtime, id: string, attempt: number, signal: AbortSignal | undefined) {
+  constructor(step: Step<unknown>, attempt: number, signal: AbortSignal | undefined) {
     this.attempt = attempt;
-    this.#execution = execution;
-    this.#id = id;
+    this.#step = step;
     this.#signal = signal;
   }
 
   get idempotencyKey(): string {
-    return `${this.#execution.run.runId}/${this.#id}`;
+    return this.#step.key;
   }
 
   get signal(): AbortSignal {
-    return this.#signal ?? this.#execution.signal;
+    return this.#signal ?? this.#step.signal;
+  }
+
+  get progress(): Json | undefined {
+    const { progress } = this.#step;
+    return progress === undefined ? undefined : copyOf(progress);
+  }
+
+  get heartbeat(): (details?: unknown) => void {
+    return (details) => this.#step.beat(this.attempt, details);
   }
 }

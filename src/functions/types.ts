@@ -8,12 +8,26 @@ import type { Step } from '../worker/index.ts';
 export interface StepRetry extends Partial<BackoffPolicy> {
   /** Attempts, the first included; 3 by default. */
   readonly maxAttempts?: number;
+  /**
+   * Longest time of all attempts together, in ms from when the code asked for the step: no attempt begins that would begin
+   * later, and the one that is under way then fails with MR_STEP_TIMEOUT.
+   */
+  readonly maxElapsedMs?: number;
+  /** Errors that another attempt cannot help: codes of failures, or names of error classes (subclasses count). */
+  readonly nonRetryable?: readonly string[];
+  /**
+   * `fail` (by default): the step fails, the code sees a StepError. `pause`: the step waits for a person, who resumes it
+   * (`client.resume`) with new attempts; the run stays open, and rests when nothing else of it moves.
+   */
+  readonly onExhausted?: 'fail' | 'pause';
 }
 
 export interface StepOptions {
   readonly retry?: StepRetry;
   /** Longest time of one attempt, in ms; the attempt's signal aborts and the attempt fails. */
   readonly timeoutMs?: number;
+  /** Longest silence of an attempt, in ms: it fails with MR_STEP_TIMEOUT when it has not called `heartbeat` for so long. */
+  readonly heartbeatTimeoutMs?: number;
 }
 
 /** What an attempt of a step may use. */
@@ -24,6 +38,15 @@ export interface StepAttempt {
   readonly idempotencyKey: string;
   /** Aborts when the attempt's time is over, the run is cancelled or another worker has taken the run over. */
   readonly signal: AbortSignal;
+  /** What an attempt before this one last gave to `heartbeat`; undefined when none did. */
+  readonly progress: Json | undefined;
+  /**
+   * Says that the attempt lives, and how far it is. Cheap: the details go into the log when the attempt fails, and now and then
+   * before (twice per `heartbeatTimeoutMs` at most), so that they survive the process.
+   * @param details JSON for the next attempt's `progress`
+   * @throws MillraceError MR_OUTPUT_INVALID for details that cannot be stored
+   */
+  readonly heartbeat: (details?: unknown) => void;
 }
 
 export interface SignalOptions<P> {

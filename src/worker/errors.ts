@@ -14,6 +14,30 @@ export class NonRetryableError extends MillraceError {
   }
 }
 
+/** Thrown by a handler or a step: this attempt failed, and the next one makes sense in so many ms, whatever the backoff is. */
+export class RetryAfter extends MillraceError {
+  readonly retryAfterMs: number;
+
+  /**
+   * @param retryAfterMs from now, at least 0
+   * @param message what is wrong, for the person who reads the run
+   * @throws MillraceError MR_USAGE for a time that is none
+   */
+  constructor(
+    retryAfterMs: number,
+    message: string,
+    details: { readonly hint?: string; readonly cause?: unknown } = {},
+  ) {
+    if (!(retryAfterMs >= 0 && Number.isFinite(retryAfterMs))) {
+      throw new MillraceError('MR_USAGE', `a retry after ${retryAfterMs} ms is not possible`, {
+        hint: 'give milliseconds from now, 0 or more',
+      });
+    }
+    super('MR_STEP_FAILED', message, { ...details, next: 'retry' });
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 /** A failure that ends the step. */
 export function terminalFailure(code: ErrorCode, message: string, hint?: string): Failure {
   return { code, message, retryable: false, lost: false, ...(hint === undefined ? {} : { hint }) };
@@ -30,6 +54,7 @@ export function failureOf(error: unknown): Failure {
     retryable: error.next !== 'terminal',
     lost: false,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error instanceof RetryAfter ? { retryAfterMs: error.retryAfterMs } : {}),
   };
 }
 

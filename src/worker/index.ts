@@ -1,4 +1,4 @@
-export { failureOf, NonRetryableError } from './errors.ts';
+export { failureOf, NonRetryableError, RetryAfter } from './errors.ts';
 export { type AnyStep, callStep, type Step, type StepCall, type StepSpec, step } from './step.ts';
 export { processTimers } from './timers.node.ts';
 export type { Handler, HandlerOptions, StepContext } from './types.ts';

@@ -12,15 +12,25 @@ beforeAll(async () => {
 });
 afterAll(() => kit?.stop());
 
-test('docs/functions.md: the order is charged, approved, held, shipped, and the program ends by itself', async () => {
-  const args = ['--import', 'tsx', join(import.meta.dirname, 'docs/functions.ts')];
+/** What the program says, once it has ended by itself. */
+async function said(program: string): Promise<readonly string[]> {
+  const args = ['--import', 'tsx', join(import.meta.dirname, 'docs', program)];
   const env = { ...process.env, MILLRACE_NATS_URL: kit.url };
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env });
   try {
-    const [said, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
-    expect(said.trim().split('\n')).toEqual(['charged 40 for o-1, once under <run>/charge', 'o-1 shipped']);
+    const [lines, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
     expect(code).toBe(0);
+    return lines.trim().split('\n');
   } finally {
     child.kill('SIGKILL');
   }
+}
+
+test('docs/functions.md: the order is charged, approved, held, shipped, and the program ends by itself', async () => {
+  expect(await said('functions.ts')).toEqual(['charged 40 for o-1, once under <run>/charge', 'o-1 shipped']);
+});
+
+test('docs/functions.md: a copy goes on where its attempt before got to, a payment pauses until it is resumed', async () => {
+  const rows = [0, 1, 2, 3, 4].map((row) => `copied ${row}`);
+  expect(await said('functions-steps.ts')).toEqual([...rows, '{"copy":5,"receipt":"paid"}']);
 });

@@ -1,4 +1,5 @@
 export { type ManualClock, manualClock } from './clock.ts';
+export { functionsInMemory } from './functions-memory.ts';
 export { type NatsKit, withNats } from './nats.ts';
 export { type Recorder, recorder } from './recorder.ts';
 export { type TinyWorker, tinyWorker } from './tiny-worker.ts';

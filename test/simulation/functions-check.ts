@@ -10,6 +10,7 @@ import { interpret } from './functions-program.ts';
 import { type FunctionsWorld, WORKFLOW } from './functions-world.ts';
 
 const ENDS: ReadonlySet<Transition['type']> = new Set(['RunCompleted', 'RunFailed', 'RunCancelled']);
+const RECORDS: ReadonlySet<Transition['type']> = new Set(['SignalReceived', 'TimerFired', 'StepResumed']);
 const CALLED_OFF: ReadonlySet<Transition['type']> = new Set(['StepCancelled', 'TimerCancelled']);
 
 const transitionsOf = (log: readonly StoredEntry[]): Transition[] => log.flatMap(({ transitions }) => transitions);
@@ -26,7 +27,7 @@ function checkEnd(world: FunctionsWorld, runId: string, log: readonly StoredEntr
   if (!isEnded(run)) found.push(`${runId} is stuck: ${JSON.stringify(run)}`);
   if (Object.keys(run.timers).length > 0)
     found.push(`${runId} ended with timers ${Object.keys(run.timers).join(', ')}`);
-  const waiting = Object.values(run.steps).filter(({ status }) => status === 'waiting');
+  const waiting = Object.values(run.steps).filter(({ status }) => status === 'waiting' || status === 'paused');
   if (waiting.length > 0) found.push(`${runId} ended and waits: ${waiting.map(({ name }) => name).join(', ')}`);
   if (!world.told.some((one) => one.runId === runId && one.status === run.status)) {
     // The host may have died between the end and the telling; then nobody is told.
@@ -82,7 +83,7 @@ function checkAuthors(world: FunctionsWorld, runId: string, log: readonly Stored
     for (const t of transitions) if (t.type === 'RunStarted' || t.type === 'RunClaimed') owner = t.worker;
     const cancel =
       transitions.at(-1)?.type === 'RunCancelled' && transitions.slice(0, -1).every((t) => CALLED_OFF.has(t.type));
-    const record = transitions.every(({ type }) => type === 'SignalReceived' || type === 'TimerFired');
+    const record = transitions.every(({ type }) => RECORDS.has(type));
     if (author !== owner && !record && !cancel)
       found.push(`${runId}: entry ${seq} is ${author}'s, the run was ${owner}'s`);
     if (transitions.length === 0) found.push(`${runId}: entry ${seq} is empty`);

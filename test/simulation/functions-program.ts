@@ -13,6 +13,10 @@ export interface StepOp {
   readonly fatal: boolean;
   /** The code goes on when it has failed for good. */
   readonly caught: boolean;
+  /** Waits for a person when its attempts are used up: two of them, not four. */
+  readonly pauses?: boolean;
+  /** Each attempt says how far it is. */
+  readonly beats?: boolean;
 }
 interface SignalOp {
   readonly op: 'signal';
@@ -34,12 +38,16 @@ export type Op =
   | { readonly op: 'parallel'; readonly branches: readonly (readonly Op[])[] }
   | { readonly op: 'race'; readonly between: readonly [StepOp | SignalOp, SleepOp] };
 
+const RETRY = { initialMs: 700, maxAttempts: 4 };
 const SHORT = [0, 10, 1_500];
 const LONG = [2_500, 30_000, 90_000, 400_000];
 
-function anyStep(chance: Chance): StepOp {
+/** `deep`: with all that a step can have; without, the worlds are those of before there was more. */
+function anyStep(chance: Chance, deep: boolean): StepOp {
   const fatal = chance.happens(0.1);
+  const more = deep ? { pauses: !fatal && chance.happens(0.2), beats: chance.happens(0.2) } : {};
   return {
+    ...more,
     op: 'step',
     name: chance.pick(['a', 'b', 'c']),
     sync: chance.happens(0.4),
@@ -60,7 +68,7 @@ const anySignal = (chance: Chance): SignalOp => ({
   timeoutMs: chance.happens(0.4) ? chance.pick([1_000, 20_000, 100_000]) : undefined,
 });
 
-function anyOp(chance: Chance, depth: number): Op {
+function anyOp(chance: Chance, depth: number, deep: boolean): Op {
   const kind = chance.weighted([
     { weight: 5, kind: 'step' },
     { weight: 2, kind: 'sleep' },
@@ -72,7 +80,7 @@ function anyOp(chance: Chance, depth: number): Op {
   ] as const).kind;
   switch (kind) {
     case 'step':
-      return anyStep(chance);
+      return anyStep(chance, deep);
     case 'sleep':
       return anySleep(chance);
     case 'signal':
@@ -84,18 +92,21 @@ function anyOp(chance: Chance, depth: number): Op {
     case 'parallel':
       return {
         op: 'parallel',
-        branches: Array.from({ length: 2 + chance.below(2) }, () => anyOps(chance, depth - 1, 3)),
+        branches: Array.from({ length: 2 + chance.below(2) }, () => anyOps(chance, depth - 1, 3, deep)),
       };
     case 'race':
-      return { op: 'race', between: [chance.happens(0.5) ? anyStep(chance) : anySignal(chance), anySleep(chance)] };
+      return {
+        op: 'race',
+        between: [chance.happens(0.5) ? anyStep(chance, deep) : anySignal(chance), anySleep(chance)],
+      };
   }
 }
 
-function anyOps(chance: Chance, depth: number, most: number): readonly Op[] {
-  return Array.from({ length: 1 + chance.below(most) }, () => anyOp(chance, depth));
+function anyOps(chance: Chance, depth: number, most: number, deep: boolean): readonly Op[] {
+  return Array.from({ length: 1 + chance.below(most) }, () => anyOp(chance, depth, deep));
 }
 
-export const anyProgram = (chance: Chance): readonly Op[] => anyOps(chance, 2, 6);
+export const anyProgram = (chance: Chance, deep: boolean): readonly Op[] => anyOps(chance, 2, 6, deep);
 
 /** What an attempt of a step does. `seen`: everything that the code had seen when it asked for the step. */
 export type Attempting = (op: StepOp, attempt: StepAttempt, seen: readonly string[]) => Json | Promise<Json>;
@@ -144,7 +155,7 @@ class Interpreter {
     const seen = [...this.#seen];
     try {
       const value = await this.#ctx.step(op.name, (attempt) => this.#attempt(op, attempt, seen), {
-        retry: { initialMs: 700, maxAttempts: 4 },
+        retry: op.pauses === true ? { ...RETRY, maxAttempts: 2, onExhausted: 'pause' } : RETRY,
       });
       this.#seen.push(JSON.stringify(value));
       // Code may do with a result what it likes: the journal must not notice.

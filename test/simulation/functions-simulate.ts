@@ -28,11 +28,13 @@ function meddle(world: FunctionsWorld): Promise<unknown> {
     { weight: 3, what: 'retry' },
     { weight: 1, what: 'start' },
     { weight: 1, what: 'poison' },
+    { weight: world.deep ? 2 : 0, what: 'resume' },
   ] as const).what;
   if (what === 'signal') return world.signal(runId, chance.pick(['go', 'ok', 'else']));
   if (what === 'cancel') return world.send(runId, { v: 1, kind: 'cancel', reason: 'enough' });
   if (what === 'retry') return world.send(runId, { v: 1, kind: 'retry' });
   if (what === 'start') return world.send(runId, startOf(runId));
+  if (what === 'resume') return world.send(runId, { v: 1, kind: 'resume' });
   const poison = new TextEncoder().encode(chance.pick(['not json', '{"v":9}', '[]']));
   return world.outside.sendRaw({ workflow: WORKFLOW, runId }, poison).catch(() => undefined);
 }
@@ -90,7 +92,7 @@ function actionsOf(world: FunctionsWorld): readonly Action[] {
   return world.stormy ? [...actions, ...stormActions(world)] : actions;
 }
 
-/** When nothing moves by itself: signals that are waited for, then time. */
+/** When nothing moves by itself: time, then signals that are waited for, and people who resume. */
 async function nudge(world: FunctionsWorld): Promise<boolean> {
   if (world.jump()) return true;
   let sent = false;
@@ -100,6 +102,9 @@ async function nudge(world: FunctionsWorld): Promise<boolean> {
     const names = Object.values(run.steps).flatMap(({ name, status }) =>
       status === 'waiting' && name.startsWith('signal:') ? [name.slice(7).replace(/#.*/, '')] : [],
     );
+    if (Object.values(run.steps).some(({ status }) => status === 'paused')) {
+      sent = (await world.send(runId, { v: 1, kind: 'resume' })) || sent;
+    }
     for (const name of new Set(names)) sent = (await world.signal(runId, name)) || sent;
   }
   return sent;

@@ -17,12 +17,13 @@ import {
   SimulatedCrash,
   type StoredEntry,
 } from '../../src/engine/index.ts';
-import { FunctionHost, type HostPorts, processPorts, type StepAttempt, workflow } from '../../src/functions/index.ts';
+import { FunctionHost, type HostPorts, processPorts, workflow } from '../../src/functions/index.ts';
 import { type Recall, recall } from '../../src/functions/recall.ts';
 import { type Json, MillraceError } from '../../src/kernel/index.ts';
 import { noTelemetry, type Telemetry } from '../../src/telemetry/index.ts';
 import { Chance } from './chance.ts';
-import { anyProgram, interpret, type Op, type StepOp } from './functions-program.ts';
+import { effectOf } from './functions-effects.ts';
+import { anyProgram, interpret, type Op } from './functions-program.ts';
 import { tame } from './functions-tame.ts';
 import { Gate, gatedJournal } from './gate.ts';
 
@@ -37,6 +38,8 @@ export interface FunctionsWorldOptions {
   readonly storm?: number;
   readonly hosts?: number;
   readonly program?: readonly Op[];
+  /** false: only what there was in the first worlds, whose seeds are remembered. */
+  readonly deep?: boolean;
   /** Kills the host that is about to make, or has just made, the n-th call of all (from 1). */
   readonly killAt?: { readonly call: number; readonly when: 'before' | 'after' };
 }
@@ -48,7 +51,7 @@ interface Staff {
 }
 
 /** An attempt of a step that is under way. */
-interface Pending {
+export interface Pending {
   readonly client: string;
   readonly end: () => void;
 }
@@ -63,6 +66,7 @@ export class FunctionsWorld {
   readonly seed: number;
   readonly chance: Chance;
   readonly program: readonly Op[];
+  readonly deep: boolean;
   readonly runIds: readonly string[];
   readonly broker: MemoryBroker;
   readonly gate = new Gate((client) => this.kill(client));
@@ -96,7 +100,8 @@ export class FunctionsWorld {
   constructor(options: FunctionsWorldOptions) {
     this.seed = options.seed;
     this.chance = new Chance(options.seed);
-    this.program = options.program ?? anyProgram(this.chance);
+    this.deep = options.deep ?? true;
+    this.program = options.program ?? anyProgram(this.chance, this.deep);
     this.storm = options.storm ?? 100 + this.chance.below(300);
     this.runIds = ['r1', 'r2', 'r3'].slice(0, 1 + this.chance.below(3));
     const clock = { now: () => this.now, sleep: () => new Promise<void>(() => {}) };
@@ -136,7 +141,9 @@ export class FunctionsWorld {
       const client = `w${++this.#born}`;
       const journal = new MemoryJournal(this.broker, client);
       const fn = workflow<Json, Json>(WORKFLOW, {}, (ctx) =>
-        interpret(ctx, this.program, (op, attempt, seen) => this.#attempt(client, ctx.runId, op, attempt, seen)),
+        interpret(ctx, this.program, (op, attempt, seen) =>
+          effectOf(this, client, { runId: ctx.runId, op, attempt, seen }),
+        ),
       );
       const host = new FunctionHost(fn as never, this.#ports(client, journal), {
         worker: client,
@@ -228,48 +235,12 @@ export class FunctionsWorld {
     if (this.broker.isDead(client)) return () => {};
     const timer = { client, at: this.now + ms, then };
     this.timers.push(timer);
-    return () => this.#drop(this.timers, timer);
+    return () => this.drop(this.timers, timer);
   }
 
-  #drop<T>(items: T[], item: T): void {
+  drop<T>(items: T[], item: T): void {
     const index = items.indexOf(item);
     if (index >= 0) items.splice(index, 1);
-  }
-
-  /** A step's effect: checks F1, and ends when the world says so. */
-  #attempt(
-    client: string,
-    runId: string,
-    op: StepOp,
-    attempt: StepAttempt,
-    seen: readonly string[],
-  ): Json | Promise<Json> {
-    if (this.broker.isDead(client)) return new Promise(() => {});
-    const text = JSON.stringify(this.log(runId));
-    const missing = seen.find((one) => !text.includes(one));
-    if (missing !== undefined) this.surprises.add(`${attempt.idempotencyKey} began before ${missing} was stored`);
-    const value = { v: `${attempt.idempotencyKey}.${++this.#sent}` };
-    const failed = op.fatal || attempt.attempt <= op.fails;
-    const give = (): Json => {
-      const name = `${attempt.idempotencyKey} failed ${value.v}`;
-      if (failed && op.fatal) throw new MillraceError('MR_INPUT_INVALID', name, { next: 'terminal' });
-      if (failed) throw new Error(name);
-      this.made.add(value.v);
-      return value;
-    };
-    if (op.sync) return give();
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        this.#drop(this.pending, pending);
-        try {
-          resolve(give());
-        } catch (error) {
-          reject(error);
-        }
-      };
-      const pending: Pending = { client, end };
-      this.pending.push(pending);
-    });
   }
 
   kill(client: string): void {
@@ -286,7 +257,7 @@ export class FunctionsWorld {
 
   #gone(client: string): void {
     for (const list of [this.staff, this.pending, this.timers] as { client: string }[][]) {
-      for (const one of list.filter((item) => item.client === client)) this.#drop(list, one);
+      for (const one of list.filter((item) => item.client === client)) this.drop(list, one);
     }
   }
 
@@ -299,6 +270,11 @@ export class FunctionsWorld {
       this.broker.kill(one.client);
       this.#gone(one.client);
     });
+  }
+
+  /** A number that nothing else has. */
+  next(): number {
+    return ++this.#sent;
   }
 
   /** Sends an input from outside; false when the sender does not know whether it was stored. */

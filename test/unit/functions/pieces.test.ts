@@ -1,28 +1,12 @@
 /** The parts of durable functions, and the exact log that each operation writes. */
 import { describe, expect, test } from 'vitest';
-import { systemClock } from '../../../src/drivers/index.ts';
-import {
-  fold,
-  type LogEntry,
-  MemoryBroker,
-  MemoryJournal,
-  type StoredEntry,
-  type Transition,
-} from '../../../src/engine/index.ts';
-import {
-  type Context,
-  FunctionHost,
-  type HostPorts,
-  processPorts,
-  StepError,
-  workflow,
-} from '../../../src/functions/index.ts';
+import { fold, type StoredEntry, type Transition } from '../../../src/engine/index.ts';
+import { StepError } from '../../../src/functions/index.ts';
 import { asJson, copyOf } from '../../../src/functions/json.ts';
 import { Order } from '../../../src/functions/order.ts';
 import { recall } from '../../../src/functions/recall.ts';
 import { isMillraceError, type Json, MillraceError } from '../../../src/kernel/index.ts';
-import { noTelemetry } from '../../../src/telemetry/index.ts';
-import { waitFor } from '../../kit/index.ts';
+import { functionsInMemory, waitFor } from '../../kit/index.ts';
 
 describe('values on their way into the journal', () => {
   test('are copied, and as JSON has them', () => {
@@ -126,57 +110,9 @@ describe('recall', () => {
   });
 });
 
-/** Hosts on one broker in memory; gives the way to start runs and read their logs. */
-function world(fits: (entry: LogEntry) => boolean = () => true) {
-  const broker = new MemoryBroker({ clock: systemClock });
-  const outside = new MemoryJournal(broker, 'outside');
-  const warned: string[] = [];
-  const log = { ...noTelemetry.log, warn: (_: object, message: string) => void warned.push(message) };
-  let sent = 0;
-  const serve = async (worker: string, run: (ctx: Context, input: never) => Promise<Json>, keepResting = 100) => {
-    const journal = new MemoryJournal(broker, worker);
-    const append = journal.append.bind(journal);
-    journal.append = async (run, entry, expectedLast) => {
-      if (!fits(entry)) throw new MillraceError('MR_PAYLOAD_TOO_LARGE', 'too large', { next: 'terminal' });
-      return append(run, entry, expectedLast);
-    };
-    const ports: HostPorts = {
-      ...processPorts,
-      telemetry: { ...noTelemetry, log },
-      journal,
-      setTimer: async () => {},
-      cancelTimer: () => {},
-      refuse: async () => {},
-      notify: () => {},
-      wake: () => {},
-    };
-    const host = new FunctionHost(workflow('fn', {}, run) as never, ports, { worker, keepResting });
-    await journal.consume('fn', (delivery) => host.handle(delivery));
-    return host;
-  };
-  const send = (body: object) =>
-    outside.send({ workflow: 'fn', runId: 'r' }, { v: 1, ...body } as never, { msgId: `m${++sent}` });
-  const read = () => outside.entries({ workflow: 'fn', runId: 'r' });
-  const types = async () => (await read()).map(({ transitions }) => transitions.map(({ type }) => type));
-  const ends = () =>
-    waitFor('the end', async () => {
-      const state = fold('fn', 'r', await read());
-      return state.status !== 'new' && state.status !== 'running' ? state : undefined;
-    });
-  return {
-    broker,
-    serve,
-    send,
-    types,
-    ends,
-    warned,
-    start: (payload: Json = null) => send({ kind: 'start', digest: 'd', payload }),
-  };
-}
-
 describe('the log of a run', () => {
   test('steps that end at once are one entry, with the end', async () => {
-    const { serve, start, ends, types } = world();
+    const { serve, start, ends, types } = functionsInMemory();
     await serve('w', async (ctx) => (await ctx.step('a', () => 1)) + (await ctx.step('a', () => 2)));
     await start();
     expect((await ends()).output).toBe(3);
@@ -191,9 +127,9 @@ describe('the log of a run', () => {
       2,
     ],
   ])('a start %s', async (_, fresh, times) => {
-    const { broker, serve, send, ends, types } = world();
+    const { broker, serve, send, ends, types } = functionsInMemory();
     const effects: string[] = [];
-    const host = await serve('w', async (ctx) => ctx.step('a', () => effects.push('a')), 0);
+    const host = await serve('w', async (ctx) => ctx.step('a', () => effects.push('a')), { keepResting: 0 });
     for (let i = 0; i < 2; i++) {
       await send({ kind: 'start', digest: 'd', payload: null, ...fresh });
       await ends();
@@ -205,7 +141,7 @@ describe('the log of a run', () => {
   });
 
   test('what code does to its input and to a result is not in the log', async () => {
-    const { serve, start, ends } = world();
+    const { serve, start, ends } = functionsInMemory();
     await serve('w', async (ctx, input: { list: Json[] }) => {
       const got = await ctx.step('a', () => ({ n: 1 }));
       Object.assign(got, { n: 2 });
@@ -227,7 +163,7 @@ describe('the log of a run', () => {
       ['RunStarted', 'SignalAwaited', 'TimerSet', 'TimerCancelled', 'StepCancelled', 'RunFailed'],
     ],
   ])('%s that is too large fails the run, and leaves nothing open', async (_, how, log) => {
-    const { serve, start, ends, types } = world((entry) => JSON.stringify(entry).length < 1_000);
+    const { serve, start, ends, types } = functionsInMemory((entry) => JSON.stringify(entry).length < 1_000);
     await serve('w', async (ctx) => {
       if (how === 'signal') void ctx.signal('never', { timeoutMs: 1_000_000 }).catch(() => undefined);
       return ctx.step('big', () => 'x'.repeat(1_000));
@@ -241,7 +177,7 @@ describe('the log of a run', () => {
   });
 
   test('a step that fails for good is a StepError, alike live and on replay', async () => {
-    const { serve, start, send, ends, types } = world();
+    const { serve, start, send, ends, types } = functionsInMemory();
     const seen: unknown[] = [];
     await serve(
       'w',
@@ -255,7 +191,7 @@ describe('the log of a run', () => {
         }
         return ctx.signal('go');
       },
-      0,
+      { keepResting: 0 },
     );
     await start();
     await waitFor('rest', async () => (await types()).flat().includes('RunSuspended'));
@@ -267,7 +203,7 @@ describe('the log of a run', () => {
   });
 
   test('a retry by hand gives the failed step new attempts, counted on, and keeps the others', async () => {
-    const { serve, start, send, ends, types } = world();
+    const { serve, start, send, ends, types } = functionsInMemory();
     const attempts: number[] = [];
     let firsts = 0;
     await serve('w', async (ctx) => {
@@ -294,7 +230,7 @@ describe('the log of a run', () => {
   });
 
   test('a timeout of a step aborts its attempt and fails it', async () => {
-    const { serve, start, ends } = world();
+    const { serve, start, ends } = functionsInMemory();
     let aborted = false;
     await serve('w', (ctx) =>
       ctx.step<Json>('a', ({ signal }) => new Promise(() => signal.addEventListener('abort', () => (aborted = true))), {
@@ -308,7 +244,7 @@ describe('the log of a run', () => {
   });
 
   test('code that asks for something else than the log has is given up, and told by name', async () => {
-    const { broker, serve, start, send, types, warned } = world();
+    const { broker, serve, start, send, types, warned } = functionsInMemory();
     await serve('old', async (ctx) => {
       await ctx.step('charge', () => 1);
       return ctx.signal('go');
@@ -324,7 +260,7 @@ describe('the log of a run', () => {
   });
 
   test('branches that compute before they ask have the names of their steps in every replay', async () => {
-    const { serve, start, send, ends, types } = world();
+    const { serve, start, send, ends, types } = functionsInMemory();
     await serve(
       'w',
       async (ctx) => {
@@ -339,7 +275,7 @@ describe('the log of a run', () => {
         const both = await Promise.all([quick(), slow()]);
         return [...both, await ctx.signal('go')];
       },
-      0,
+      { keepResting: 0 },
     );
     await start();
     await waitFor('rest', async () => (await types()).flat().includes('RunSuspended'));
@@ -348,7 +284,7 @@ describe('the log of a run', () => {
   });
 
   test('names and sleeps that cannot be are told', async () => {
-    const { serve, start, ends } = world();
+    const { serve, start, ends } = functionsInMemory();
     await serve('w', async (ctx) => {
       const codes: Json[] = [];
       for (const wrong of [() => ctx.step('a#2', () => 1), () => ctx.sleep(-1), () => ctx.sleep(1e15)]) {

@@ -55,6 +55,8 @@ const CODES = {
   MR_STEP_FAILED: 'retry',
   MR_STEP_TIMEOUT: 'retry',
   MR_STEP_LOST: 'retry',
+  MR_QUEUE_TIMEOUT: 'terminal',
+  MR_HEARTBEAT_TIMEOUT: 'retry',
   MR_STEP_EXHAUSTED: 'terminal',
   MR_SIGNAL_TIMEOUT: 'terminal',
   MR_RUN_TIMEOUT: 'terminal',

@@ -47,6 +47,16 @@ function token(text: string): string {
   });
 }
 
+/**
+ * The token of a step: its name, or that of a step which came of it (`undo:charge` compensates `charge`, `parse#12` is an
+ * item of `parse`). `:` stands as it is, `#` as `=`: no declared step has either, so nothing clashes.
+ */
+function stepToken(step: string): string {
+  if (isToken(step)) return step;
+  const [, undo = '', name = step, item = ''] = /^(undo:)?([^:#]*)((?:#\d+)?)$/.exec(step) ?? [];
+  return `${undo}${token(name)}${item.replace('#', '=')}`;
+}
+
 /** Makes one subject token of any text, for names that others chose (a Prefect task's name, a state's name). */
 export function toToken(text: string): string {
   const clean = text.replace(/[^A-Za-z0-9_-]+/g, '_').slice(0, 64);
@@ -80,9 +90,12 @@ export const allWakes = (workflow: string): string => `wake.${token(workflow)}.*
 export const dispatchSubject = (pool: string): string => `flow.dispatch.${token(pool)}`;
 export const hostConsumer = (pool: string): string => `HOST_${token(pool)}`;
 
-/** A timer's own subject: one schedule lives under it. `#`, which numbers the operations of durable functions, stays told apart. */
+/**
+ * A timer's own subject: one schedule lives under it. `#`, which numbers the operations of durable functions and a step's
+ * items, and `:` of compensations stay told apart.
+ */
 export const timerSubject = (workflow: string, runId: string, timer: string): string =>
-  `timer.at.${token(workflow)}.${token(runId)}.${timer.replaceAll('#', '=').replace(/[^A-Za-z0-9_=-]+/g, '_')}`;
+  `timer.at.${token(workflow)}.${token(runId)}.${timer.replaceAll('#', '=').replace(/[^A-Za-z0-9_=:-]+/g, '_')}`;
 export const timerFiredSubject = (workflow: string, runId: string): string =>
   `timer.fired.${token(workflow)}.${token(runId)}`;
 export const TIMER_CONSUMER = 'timers';
@@ -91,16 +104,16 @@ export const ADVISORY_CONSUMER = 'advisories';
 export const runEventSubject = (workflow: string, runId: string, event: string): string =>
   `evt.run.${token(workflow)}.${token(runId)}.${token(event)}`;
 export const stepEventSubject = (workflow: string, runId: string, step: string, event: string): string =>
-  `evt.step.${token(workflow)}.${token(runId)}.${token(step)}.${token(event)}`;
+  `evt.step.${token(workflow)}.${token(runId)}.${stepToken(step)}.${token(event)}`;
 export const flowEventSubject = (workflow: string, runId: string, step: string, type: string): string =>
-  `evt.flow.${token(workflow)}.${token(runId)}.${token(step)}.${toToken(type)}`;
+  `evt.flow.${token(workflow)}.${token(runId)}.${stepToken(step)}.${toToken(type)}`;
 export const taskRunEventSubject = (
   workflow: string,
   runId: string,
   step: string,
   task: string,
   type: string,
-): string => `evt.task.${token(workflow)}.${token(runId)}.${token(step)}.${toToken(task)}.${toToken(type)}`;
+): string => `evt.task.${token(workflow)}.${token(runId)}.${stepToken(step)}.${toToken(task)}.${toToken(type)}`;
 
 /** What ended as a dead letter. */
 export type DeadKind = 'trigger' | 'run' | 'input' | 'task' | 'flow';

@@ -31,15 +31,45 @@ const retry = fc.record({
   maxLost: fc.integer({ min: 0, max: 3 }),
 });
 
+const rarely = <T>(arbitrary: fc.Arbitrary<T>, freq: number): fc.Arbitrary<T | undefined> =>
+  fc.option(arbitrary, { nil: undefined, freq });
+
+/** What most retry policies do not say. */
+const patience = fc.record({
+  maxElapsedMs: rarely(fc.integer({ min: 1, max: 60_000 }), 4),
+  nonRetryable: rarely(fc.constant(['HOPELESS']), 3),
+  onExhausted: rarely(fc.constant('pause' as const), 2),
+});
+
+const compensate = fc
+  .record({
+    handler: fc.constant('h3'),
+    queue: fc.constant('q'),
+    retry,
+    timeoutMs: fc.integer({ min: 50, max: 60_000 }),
+    with: rarely(fc.constant({ n: 'payload.n', x: 'payload.missing' }), 8),
+    onExhausted: rarely(fc.constant('pause' as const), 3),
+  })
+  .map(({ onExhausted, ...how }) => present({ ...how, retry: present({ ...how.retry, onExhausted }) }));
+
 const CONDITIONS = ['payload.flag', '!payload.flag', 'payload.n > 1', 'payload.missing'] as const;
 
 const shape = fc.record({
   action,
   retry,
+  patience,
+  compensate: rarely(compensate, 2),
+  queueTimeoutMs: rarely(fc.integer({ min: 50, max: 60_000 }), 4),
+  heartbeatTimeoutMs: rarely(fc.integer({ min: 50, max: 60_000 }), 3),
   needs: fc.array(fc.nat({ max: 5 }), { maxLength: 3 }),
   timeoutMs: fc.option(fc.integer({ min: 50, max: 60_000 }), { nil: undefined, freq: 3 }),
   when: fc.option(fc.constantFrom(...CONDITIONS), { nil: undefined, freq: 5 }),
 });
+
+/** Without the members that are undefined: a definition leaves out what was not said. */
+function present<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+}
 
 /** Steps `s0`, `s1`, … where each needs only earlier ones. */
 export const anyDefinition: fc.Arbitrary<Definition> = fc
@@ -47,22 +77,31 @@ export const anyDefinition: fc.Arbitrary<Definition> = fc
     steps: fc.array(shape, { minLength: 1, maxLength: 7 }),
     timeoutMs: fc.option(fc.integer({ min: 10_000, max: 400_000 }), { nil: undefined, freq: 5 }),
     deadLetter: fc.boolean(),
+    graceMs: rarely(fc.integer({ min: 1, max: 60_000 }), 3),
+    output: rarely(fc.constantFrom('payload.flag', 'payload.missing', '{"n": payload.n}'), 4),
   })
-  .map(({ steps, timeoutMs, deadLetter }) =>
+  .map(({ steps, timeoutMs, ...rest }) =>
     define(
       'sim',
       steps.map((step, index): StepDefinition => {
         const needs = [...new Set(step.needs.filter((need) => need < index))].sort().map((need) => `s${need}`);
         const timed = step.timeoutMs !== undefined && (step.action.kind === 'worker' || step.action.kind === 'prefect');
+        const work = step.action.kind === 'worker' || step.action.kind === 'prefect';
+        const more = {
+          queueTimeoutMs: work ? step.queueTimeoutMs : undefined,
+          heartbeatTimeoutMs: step.action.kind === 'worker' ? step.heartbeatTimeoutMs : undefined,
+          compensate: work ? step.compensate : undefined,
+        };
         return {
           name: `s${index}`,
           needs,
           action: step.action,
-          retry: step.retry,
+          retry: present({ ...step.retry, ...step.patience }),
+          ...present(more),
           ...(timed ? { timeoutMs: step.timeoutMs } : {}),
           ...(step.when === undefined ? {} : { when: step.when }),
         } as StepDefinition;
       }),
-      { deadLetter, ...(timeoutMs === undefined ? {} : { timeoutMs }) },
+      present({ ...rest, timeoutMs }) as Pick<Definition, 'deadLetter'>,
     ),
   );

@@ -71,9 +71,34 @@ export const failed = (step: string, attempt: number, more: Partial<Failure> = {
   attempt,
   error: failure(more),
 });
-export const fired = (timer: string): InputBody => ({ v: 1, kind: 'timer', timer });
+export const fired = (timer: string, at?: number): InputBody => ({
+  v: 1,
+  kind: 'timer',
+  timer,
+  ...(at === undefined ? {} : { at }),
+});
+export const heartbeat = (step: string, attempt: number, details?: Json, worker?: string): InputBody => ({
+  v: 1,
+  kind: 'task.heartbeat',
+  step,
+  attempt,
+  ...(details === undefined ? {} : { details }),
+  ...(worker === undefined ? {} : { worker }),
+});
 export const signalled = (name: string, payload: Json = null): InputBody => ({ v: 1, kind: 'signal', name, payload });
 export const cancelled = (reason = 'enough'): InputBody => ({ v: 1, kind: 'cancel', reason });
+export const cancelledWithin = (graceMs: number, reason = 'enough'): InputBody => ({
+  v: 1,
+  kind: 'cancel',
+  reason,
+  graceMs,
+});
+export const killed = (reason = 'now'): InputBody => ({ v: 1, kind: 'kill', reason });
+export const resumed = (step?: string): InputBody => ({
+  v: 1,
+  kind: 'resume',
+  ...(step === undefined ? {} : { step }),
+});
 export const retried = (): InputBody => ({ v: 1, kind: 'retry' });
 export const flowState = (type: FlowState['type'], time: number, name: string = type): FlowState => ({
   type,

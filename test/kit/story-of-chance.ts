@@ -5,10 +5,14 @@ import { anyDefinition } from './definitions.ts';
 import {
   began,
   cancelled,
+  cancelledWithin,
   failed,
   fired,
   flow,
   flowState,
+  heartbeat,
+  killed,
+  resumed,
   retried,
   Story,
   signalled,
@@ -18,6 +22,8 @@ import {
 
 const FLOW_STATES = ['PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED', 'PAUSED'] as const;
 
+const FAILURES = [{ retryAfterMs: 40_000 }, { code: 'HOPELESS' }, { code: 'MR_CANCELLED', retryable: false }] as const;
+
 /** What may come next: mostly what the run waits for, then what is late, double, early or strange. */
 function candidates(story: Story, n: number): InputBody[] {
   const { state } = story;
@@ -26,10 +32,17 @@ function candidates(story: Story, n: number): InputBody[] {
     [step.attempt, step.attempt - 1, step.attempt + 1].map((attempt) => ({ step, attempt: Math.max(1, attempt) })),
   );
   const reports = attempts.flatMap(({ step, attempt }) => reportsOf(step, attempt, n));
-  const timers = Object.keys(state.timers).map(fired);
+  const timers = Object.entries(state.timers).map(([timer, at]) => fired(timer, n % 9 === 0 ? at - 1 : at));
   const again = story.inputs.map(({ body }) => body).slice(-4);
-  const people = [signalled('ok', n), signalled('go', n), n % 5 === 0 ? cancelled() : signalled('ok'), retried()];
+  const people = [signalled('ok', n), signalled('go', n), ...rareWords(n), retried(), resumed()];
   return [...reports, ...timers, ...timers, ...again, ...people];
+}
+
+/** What people say seldom, lest every history ends with it. */
+function rareWords(n: number): InputBody[] {
+  if (n % 5 === 0) return [cancelled(), cancelledWithin(n * 100)];
+  if (n % 7 === 0) return [killed(), resumed('s0')];
+  return [signalled('ok')];
 }
 
 function reportsOf(step: StepState, attempt: number, n: number): InputBody[] {
@@ -38,6 +51,8 @@ function reportsOf(step: StepState, attempt: number, n: number): InputBody[] {
     began(step.name, attempt),
     succeeded(step.name, attempt, n),
     failed(step.name, attempt, { retryable: n % 7 !== 0, lost: n % 3 === 0 }),
+    failed(step.name, attempt, FAILURES[n % FAILURES.length]),
+    heartbeat(step.name, attempt, n % 2 === 0 ? n : undefined, n % 4 === 0 ? 'w2' : undefined),
     flow(step.name, attempt, state),
     flow(step.name, attempt, flowState('COMPLETED', n), { result: n }),
   ];

@@ -1,7 +1,21 @@
 /** The invariants M1 to M7 of src/engine/model/decide.ts over workflows and histories made by chance. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decide, isEnded, isOut, type RunState, react, type Transition } from '../../src/engine/index.ts';
+import {
+  decide,
+  evolve,
+  findStep,
+  isEnded,
+  isOpen,
+  isOut,
+  isUndo,
+  type RunState,
+  react,
+  type StepDefinition,
+  stepOf,
+  type Transition,
+  undoName,
+} from '../../src/engine/index.ts';
 import { play } from '../kit/story-of-chance.ts';
 
 const RUNS = { numRuns: 400 };
@@ -69,7 +83,7 @@ describe('invariants', () => {
         if (!isEnded(after)) return;
         expect(after.timers).toEqual({});
         const open = Object.values(after.steps).filter(({ status }) =>
-          ['scheduled', 'running', 'waiting', 'backoff'].includes(status),
+          ['scheduled', 'running', 'waiting', 'backoff', 'paused'].includes(status),
         );
         expect(open).toEqual([]);
       }),
@@ -96,25 +110,64 @@ describe('invariants', () => {
     );
   });
 
-  test('M7 a running run waits for something: a report, a timer or a signal', () => {
+  test('M7 a running run waits for something: a report, a timer, a signal or a person', () => {
     fc.assert(
       play((_before, _transitions, after, _input, { definition }) => {
         if (after.status !== 'running') return;
-        const waits = definition.steps.some(({ name, action, timeoutMs }) => {
-          const step = after.steps[name];
-          if (step === undefined) return false;
-          const timer = (kind: string) => after.timers[`${kind}/${name}/${step.attempt}`] !== undefined;
-          if (isOut(step)) return timeoutMs === undefined || timer('timeout');
+        const waits = Object.values(after.steps).map((step) => {
+          const declared = findStep(definition, step.name);
+          const timer = (kind: string) => after.timers[`${kind}/${step.name}/${step.attempt}`] !== undefined;
+          if (declared === undefined) return false;
+          if (isOut(step)) return timedAsDeclared(declared, step.status === 'running', timer);
           if (step.status === 'backoff') return timer('retry');
+          if (step.status === 'paused') return true;
           if (step.status !== 'waiting') return false;
-          return action.kind === 'sleep' ? timer('sleep') : action.kind === 'signal';
+          return declared.action.kind === 'sleep' ? timer('sleep') : declared.action.kind === 'signal';
         });
-        expect(waits).toBe(true);
+        expect(waits).toContain(true);
+      }),
+      RUNS,
+    );
+  });
+
+  test('M8 nothing begins in a run that is being closed but compensations, one at a time, the last completed first', () => {
+    fc.assert(
+      play((before, transitions, after) => {
+        let state = before;
+        for (const t of transitions) {
+          const begins = t.type === 'StepScheduled' || t.type === 'SleepStarted' || t.type === 'SignalAwaited';
+          if (begins && state.closing !== undefined) {
+            const left = (state.undo ?? []).filter((name) => stepOf(state, undoName(name)).status !== 'failed');
+            expect(t.step).toBe(undoName(left.at(-1) ?? ''));
+            expect(Object.values(state.steps).filter((step) => isOpen(step) && step.name !== t.step)).toEqual([]);
+          } else if (begins) expect(isUndo(t.step)).toBe(false);
+          state = evolve(state, t, 0);
+        }
+        expect(Object.values(after.steps).filter((step) => isUndo(step.name) && isOpen(step)).length).toBeLessThan(2);
+      }),
+      RUNS,
+    );
+  });
+
+  test('M9 a run that failed or was cancelled, and not killed, has undone what it could', () => {
+    fc.assert(
+      play((_before, _transitions, after) => {
+        if ((after.status !== 'failed' && after.status !== 'cancelled') || after.killed === true) return;
+        const left = (after.undo ?? []).map((name) => stepOf(after, undoName(name)).status);
+        expect(left).toEqual(left.map(() => 'failed'));
       }),
       RUNS,
     );
   });
 });
+
+/** An attempt that is out has the timers its step declares. */
+function timedAsDeclared(step: StepDefinition, running: boolean, timer: (kind: string) => boolean): boolean {
+  const { timeoutMs, queueTimeoutMs, heartbeatTimeoutMs } = step;
+  if (!running && queueTimeoutMs !== undefined) return timer('queue');
+  const heard = !running || heartbeatTimeoutMs === undefined || timer('heartbeat');
+  return heard && (timeoutMs === undefined || timer('timeout'));
+}
 
 describe('the log', () => {
   test('folds, read back from JSON, to the live state', () => {
@@ -161,5 +214,5 @@ test('histories of chance do reach every kind of end and transition', () => {
     { numRuns: 600, seed: 1 },
   );
   expect([...statuses].sort()).toEqual(['cancelled', 'completed', 'failed', 'new', 'running']);
-  expect(seen.size, [...seen].join()).toBe(20);
+  expect(seen.size, [...seen].join()).toBe(24);
 });

@@ -50,7 +50,17 @@ async function work(world: World, task: Task): Promise<void> {
     task.phase = 'begun';
   } else if (task.phase === 'begun') {
     const { chance } = world;
-    const error = { code: 'MR_STEP_FAILED', message: 'no', retryable: chance.happens(0.9), lost: false };
+    if (chance.happens(0.2)) {
+      const details = chance.happens(0.5) ? { details: chance.below(9) } : {};
+      await world.send(runId, taskInput(task, { kind: 'task.heartbeat', worker: 'w', ...details }));
+      return;
+    }
+    const error = {
+      code: chance.pick(['MR_STEP_FAILED', 'HOPELESS', 'MR_CANCELLED']),
+      message: 'no',
+      retryable: chance.happens(0.9),
+      lost: false,
+    };
     const begun = { worker: 'w', startedAt: task.begunAt };
     const result = chance.happens(0.75)
       ? { kind: 'task.succeeded', ...begun, output: chance.below(5) }
@@ -61,10 +71,10 @@ async function work(world: World, task: Task): Promise<void> {
   }
 }
 
-async function fire(world: World, key: string, runId: string, timer: string): Promise<void> {
-  const sent = await world.send(runId, { v: 1, kind: 'timer', timer }, `timer:${runId}:${timer}`);
-  // A forwarder that dies after sending sends again.
-  if (sent && !world.unlucky(0.1)) world.receivers.timers.delete(key);
+async function fire(world: World, key: string, runId: string, timer: string, at: number): Promise<void> {
+  const sent = await world.send(runId, { v: 1, kind: 'timer', timer, at }, `timer:${runId}:${timer}:${at}`);
+  // A forwarder that dies after sending sends again; a timer that was set meanwhile is another one.
+  if (sent && !world.unlucky(0.1) && world.receivers.timers.get(key)?.at === at) world.receivers.timers.delete(key);
 }
 
 /** What people do while it storms. */
@@ -74,6 +84,9 @@ function meddle(world: World): Promise<unknown> {
   const body = chance.weighted<{ weight: number; body: InputBody | undefined }>([
     { weight: 10, body: { v: 1, kind: 'signal', name: chance.pick(['ok', 'go']), payload: chance.below(9) } },
     { weight: 1, body: { v: 1, kind: 'cancel', reason: 'enough' } },
+    { weight: 1, body: { v: 1, kind: 'cancel', reason: 'soon', graceMs: chance.pick([1_000, 60_000]) } },
+    { weight: 0.5, body: { v: 1, kind: 'kill', reason: 'now' } },
+    { weight: 3, body: { v: 1, kind: 'resume' } },
     { weight: 4, body: { v: 1, kind: 'retry' } },
     { weight: 1, body: undefined },
   ]).body;
@@ -110,8 +123,8 @@ function outsideActions(world: World): Action[] {
   }
   const due = [...receivers.timers].filter(([, { at }]) => at <= world.now);
   if (due.length > 0) {
-    const [key, { runId, timer }] = chance.pick(due);
-    actions.push({ name: 'fire', weight: 6, run: () => fire(world, key, runId, timer) });
+    const [key, { runId, timer, at }] = chance.pick(due);
+    actions.push({ name: 'fire', weight: 6, run: () => fire(world, key, runId, timer, at) });
   }
   if (receivers.keys.length > 0) {
     const key = chance.pick(receivers.keys);

@@ -61,7 +61,7 @@ export class SimulatedPrefect {
     const name = `${key.runId}/${key.step}/${key.attempt}`;
     const flow = this.flows.get(name);
     const step = stepOf(run, key.step);
-    const wanted = run.status === 'running' && isOut(step) && step.attempt === key.attempt;
+    const wanted = run.status === 'running' && run.closing === undefined && isOut(step) && step.attempt === key.attempt;
     if (flow === undefined) {
       if (!wanted) return;
       const state = { type: 'SCHEDULED', name: 'SCHEDULED', at: this.#now() } as const;

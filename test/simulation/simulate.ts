@@ -16,7 +16,7 @@ async function begin(world: World): Promise<void> {
   }
 }
 
-/** When nothing moves by itself: time does, then the sweep, then somebody who sends the signals that are waited for. */
+/** When nothing moves by itself: time does, then the sweep, then somebody who resumes what is paused and sends the signals that are waited for. */
 async function nudge(world: World): Promise<boolean> {
   if (world.jump()) return true;
   if (world.sweep() > 0) return true;
@@ -24,6 +24,9 @@ async function nudge(world: World): Promise<boolean> {
   for (const runId of world.runIds) {
     const run = world.run(runId);
     if (isEnded(run)) continue;
+    if (Object.values(run.steps).some(({ status }) => status === 'paused')) {
+      sent = (await world.send(runId, { v: 1, kind: 'resume' })) || sent;
+    }
     for (const { name, action } of world.definition.steps) {
       if (action.kind !== 'signal' || run.steps[name]?.status !== 'waiting') continue;
       sent = (await world.send(runId, { v: 1, kind: 'signal', name: action.name, payload: null })) || sent;

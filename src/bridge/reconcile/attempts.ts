@@ -16,6 +16,8 @@ export interface Attempt {
   readonly scheduledAt: number;
   /** When the verdict fell; undefined while it is open. */
   readonly endedAt?: number;
+  /** The run is being closed, and has told the attempt to stop: why. */
+  readonly stopping?: string;
   readonly error?: Failure;
   /** The flow run and the last state of it that the log knows. */
   readonly flow?: FlowBinding;
@@ -41,6 +43,7 @@ function end(t: Transition): { readonly verdict: Verdict; readonly error?: Failu
       return { verdict: 'completed' };
     case 'StepFailed':
     case 'StepRetryScheduled':
+    case 'StepPaused':
       return { verdict: t.error.lost ? 'lost' : 'failed', error: t.error };
     case 'StepCancelled':
       return { verdict: 'cancelled' };
@@ -60,12 +63,17 @@ function changed(known: ReadonlyMap<string, Attempt>, t: Transition, at: number)
   return ended === undefined || before.verdict !== 'open' ? undefined : { ...before, ...ended, endedAt: at };
 }
 
+function tellToStop(attempts: Map<string, Attempt>, stopping: string): void {
+  for (const [id, attempt] of attempts) if (attempt.verdict === 'open') attempts.set(id, { ...attempt, stopping });
+}
+
 /** The attempts after one more log entry. */
 export function foldAttempts(run: RunAttempts, entry: Pick<StoredEntry, 'at' | 'transitions'>): RunAttempts {
   const attempts = new Map(run.attempts);
   let { digest, trace } = run;
   for (const t of entry.transitions) {
     if (t.type === 'RunStarted') ({ digest, trace } = t);
+    if (t.type === 'RunClosing' && t.graceMs !== undefined) tellToStop(attempts, t.reason ?? 'the run is cancelled');
     const next = changed(attempts, t, entry.at);
     if (next !== undefined) attempts.set(attemptId(next.step, next.attempt), next);
   }

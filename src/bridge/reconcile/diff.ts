@@ -121,7 +121,11 @@ function diffOpen(attempt: Attempt, live: Known, facts: Facts): Plan {
   const ageMs = Math.max(0, facts.now - live.state.at);
   const news = report(attempt, live);
   const { queued } = facts;
-  switch (live.state.type) {
+  const { type } = live.state;
+  if (attempt.stopping !== undefined && type !== 'CANCELLING' && !TERMINAL_FLOW_STATES.has(type)) {
+    return again({ kind: 'set', type: 'CANCELLING', force: false, message: attempt.stopping });
+  }
+  switch (type) {
     case 'SCHEDULED': {
       if (attempt.flow === undefined) return act(...news, dispatch('run', ageMs));
       const lost = ageMs >= PATIENCE.dispatchMs && queued?.run === false;
@@ -146,9 +150,9 @@ function diffOpen(attempt: Attempt, live: Known, facts: Facts): Plan {
     case 'CANCELLED':
       return act({ kind: 'report', state: live.state });
     case 'CANCELLING':
-      return stopped('cancelled in Prefect', news, ageMs, queued);
+      return stopped(attempt.stopping ?? 'cancelled in Prefect', news, ageMs, queued);
     default:
-      return unreachable(live.state.type);
+      return unreachable(type);
   }
 }
 
@@ -158,6 +162,7 @@ function openWithoutFlowRun(attempt: Attempt, facts: Facts): Plan {
     const message = `flow run ${attempt.flow.flowRunId} is not in Prefect any more`;
     return act({ kind: 'report', state: { type: 'CRASHED', name: 'Crashed', message, at: facts.now } });
   }
+  if (attempt.stopping !== undefined) return DONE; // the grace time ends it
   if (facts.deploymentExists === false) return act({ kind: 'failMissingDeployment' });
   return again({ kind: 'create' });
 }

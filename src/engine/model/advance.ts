@@ -1,6 +1,6 @@
 /** Moves a running run as far as it can go without new input: schedules ready steps, skips, completes. */
-import { compileExpression, evaluateCondition, STEP_VARIABLES, unreachable } from '../../kernel/index.ts';
-import { cancelTimers, failStep } from './closing.ts';
+import { compileExpression, evaluateCondition, type Json, STEP_VARIABLES, unreachable } from '../../kernel/index.ts';
+import { cancelTimers, closeRun, failStep, goOnClosing } from './closing.ts';
 import type { StepDefinition } from './definition.ts';
 import type { Draft } from './draft.ts';
 import { startAttempt } from './start-attempt.ts';
@@ -66,8 +66,9 @@ function consider(draft: Draft, step: StepDefinition): void {
 
 /** Schedules, skips and completes until nothing changes any more. */
 export function advance(draft: Draft): void {
+  if (draft.state.closing !== undefined) return goOnClosing(draft);
   const { steps } = draft.definition;
-  while (draft.state.status === 'running') {
+  while (draft.state.status === 'running' && draft.state.closing === undefined) {
     const place = draft.ready.take();
     if (place === undefined) return complete(draft);
     const step = steps[place];
@@ -82,6 +83,23 @@ function complete(draft: Draft): void {
     const step = steps[place];
     if (step !== undefined && !isDone(stepOf(draft.state, step.name))) return;
   }
+  if (draft.definition.output === undefined) {
+    cancelTimers(draft);
+    return draft.emit({ type: 'RunCompleted' });
+  }
+  completeWith(draft, draft.definition.output);
+}
+
+/** What the run gives to whoever waits for it; an expression that fails is a failure of the run. */
+function completeWith(draft: Draft, source: string): void {
+  let output: Json;
+  try {
+    output = compileExpression(source, STEP_VARIABLES).evaluate(variables(draft));
+  } catch (error) {
+    const failure = expressionFailure(error);
+    const message = `output of the workflow: ${failure.message}`;
+    return closeRun(draft, { outcome: 'failed', error: { ...failure, message } }, message);
+  }
   cancelTimers(draft);
-  draft.emit({ type: 'RunCompleted' });
+  draft.emit({ type: 'RunCompleted', output });
 }

@@ -1,11 +1,12 @@
 /** Reports of flow runs' states, from hosts, Prefect's events and the reconciler. Internal to the model. */
 import { advance } from './advance.ts';
-import { completeAttempt, failAttempt } from './attempts.ts';
+import { cancelAttempt, completeAttempt, failAttempt } from './attempts.ts';
 import { cancelRun } from './closing.ts';
-import { begun, out } from './decide-tasks.ts';
+import { out } from './decide-tasks.ts';
 import { findStep } from './definition-index.ts';
 import type { Draft } from './draft.ts';
 import { type BodyOf, type Failure, TERMINAL_FLOW_STATES } from './inputs.ts';
+import { begun } from './start-attempt.ts';
 import { type FlowBinding, stepOf } from './state.ts';
 
 function flowFailure(body: BodyOf<'flow'>): Failure {
@@ -47,8 +48,11 @@ export function flow(draft: Draft, body: BodyOf<'flow'>): void {
     case 'FAILED':
     case 'CRASHED':
       return failAttempt(draft, step, flowFailure(body));
-    case 'CANCELLED':
-      return cancelRun(draft, { reason: body.state.message ?? 'the flow run was cancelled in Prefect', by: 'prefect' });
+    case 'CANCELLED': {
+      const reason = body.state.message ?? 'the flow run was cancelled in Prefect';
+      if (draft.state.closing !== undefined) return cancelAttempt(draft, name, reason);
+      return cancelRun(draft, { reason, by: 'prefect', ended: name });
+    }
     default:
       return;
   }

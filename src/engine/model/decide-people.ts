@@ -1,8 +1,8 @@
-/** What people tell a run: a signal, a retry. Internal to the model. */
+/** What people tell a run: a signal, that it may go on, a retry. Internal to the model. */
 import { advance, giveSignal } from './advance.ts';
 import type { Draft } from './draft.ts';
 import type { BodyOf } from './inputs.ts';
-import { stepOf } from './state.ts';
+import { isUndo, type StepStatus, stepOf } from './state.ts';
 
 export function signal(draft: Draft, body: BodyOf<'signal'>): void {
   // A failed or cancelled run may be retried by hand, so its signals wait; nothing can take one of a completed run.
@@ -14,12 +14,32 @@ export function signal(draft: Draft, body: BodyOf<'signal'>): void {
   advance(draft);
 }
 
+/** A person says that what is paused may go on. */
+export function resume(draft: Draft, body: BodyOf<'resume'>): void {
+  if (draft.state.status !== 'running') return;
+  const by = body.by === undefined ? {} : { by: body.by };
+  for (const { name, status } of Object.values(draft.state.steps)) {
+    if (status !== 'paused' || (body.step !== undefined && body.step !== name)) continue;
+    draft.emit({ type: 'StepResumed', step: name, ...by });
+  }
+  advance(draft);
+}
+
+/** What is done once more at a retry: what failed, what was stopped, what was undone; and what undid it may be needed again. */
+const AGAIN: ReadonlySet<StepStatus> = new Set(['failed', 'cancelled', 'compensated']);
+
 export function retry(draft: Draft, body: BodyOf<'retry'>): void {
-  if (draft.state.status !== 'failed' && draft.state.status !== 'cancelled') return;
-  const steps = draft.definition.steps
-    .filter(({ name }) => ['failed', 'cancelled'].includes(stepOf(draft.state, name).status))
-    .map(({ name }) => name);
-  draft.emit({ type: 'RunRetried', steps, ...(body.by === undefined ? {} : { by: body.by }) });
+  const { state } = draft;
+  if (state.status !== 'failed' && state.status !== 'cancelled') return;
+  const declared = draft.definition.steps
+    .map(({ name }) => name)
+    .filter((name) => AGAIN.has(stepOf(state, name).status));
+  const undoing = Object.keys(state.steps).filter(isUndo);
+  draft.emit({
+    type: 'RunRetried',
+    steps: [...declared, ...undoing],
+    ...(body.by === undefined ? {} : { by: body.by }),
+  });
   const { timeoutMs } = draft.definition;
   if (timeoutMs !== undefined) draft.setTimer({ kind: 'run', retries: draft.state.retries }, timeoutMs);
   advance(draft);

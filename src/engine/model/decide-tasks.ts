@@ -5,6 +5,7 @@ import type { StepDefinition } from './definition.ts';
 import { findStep } from './definition-index.ts';
 import type { Draft } from './draft.ts';
 import type { BodyOf } from './inputs.ts';
+import { begun } from './start-attempt.ts';
 import { isOut, stepOf } from './state.ts';
 
 /**
@@ -22,12 +23,6 @@ export function out(
   return isOut(current) && current.attempt === body.attempt ? step : undefined;
 }
 
-export function begun(draft: Draft, step: StepDefinition, attempt: number, worker: string): void {
-  if (stepOf(draft.state, step.name).status === 'scheduled') {
-    draft.emit({ type: 'StepStarted', step: step.name, attempt, worker });
-  }
-}
-
 /**
  * A short attempt is reported once, by its result: the result says who worked and since when. That time is the worker's
  * clock, so it is taken only as far as the journal's times allow.
@@ -43,6 +38,21 @@ function begunBefore(draft: Draft, step: StepDefinition, body: BodyOf<'task.succ
 export function taskStarted(draft: Draft, body: BodyOf<'task.started'>): void {
   const step = out(draft, body, ['worker']);
   if (step !== undefined) begun(draft, step, body.attempt, body.worker);
+}
+
+/** The attempt lives. Its worker sends these seldom enough to be kept. */
+export function taskHeartbeat(draft: Draft, body: BodyOf<'task.heartbeat'>): void {
+  const step = out(draft, body, ['worker']);
+  if (step === undefined) return;
+  const { attempt, details, worker } = body;
+  const timed = step.heartbeatTimeoutMs;
+  if (details !== undefined || timed !== undefined) {
+    draft.emit({ type: 'StepHeartbeat', step: body.step, attempt, ...(details === undefined ? {} : { details }) });
+  }
+  if (worker !== undefined && stepOf(draft.state, body.step).status === 'scheduled') {
+    return begun(draft, step, attempt, worker); // the report of the start comes later, or never
+  }
+  if (timed !== undefined) draft.setTimer({ kind: 'heartbeat', step: body.step, attempt }, timed);
 }
 
 export function taskSucceeded(draft: Draft, body: BodyOf<'task.succeeded'>): void {

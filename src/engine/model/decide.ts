@@ -2,21 +2,24 @@
  * decide(definition, state, input) → transitions: what one input means to a run.
  *
  * Job: the rules of the state machine, as a pure function. Boundary: no clock, chance or I/O; time is the input's own.
- * Invariants (docs/architecture.md, M1 to M7):
+ * Invariants (docs/architecture.md, M1 to M9):
  *   M1 an input that changes nothing gives no transitions, and would give none again before the next transition;
  *   M2 a result counts only for the attempt that is out;
  *   M3 attempts only count up, also over retries by hand;
  *   M4 a run ends exactly once until it is retried by hand;
  *   M5 an ended run has no timers set and no step open;
  *   M6 a signal is never lost: it waits for its step, even before the start;
- *   M7 every wait has an end: each attempt that is out has its report, its timeout or its run's cancel.
+ *   M7 every wait has an end: each attempt that is out has its report, its timeout or its run's cancel;
+ *   M8 nothing begins in a run that is being closed but compensations, one at a time, the last completed step first;
+ *   M9 a run that failed or was cancelled, and not killed, has undone every completed step that declares how, or the
+ *      compensation has failed.
  */
 import { spanIdOf, traceIdOfRun, unreachable } from '../../kernel/index.ts';
 import { advance } from './advance.ts';
-import { cancelRun } from './closing.ts';
+import { cancelRun, killRun } from './closing.ts';
 import { flow } from './decide-flows.ts';
-import { retry, signal } from './decide-people.ts';
-import { taskFailed, taskStarted, taskSucceeded } from './decide-tasks.ts';
+import { resume, retry, signal } from './decide-people.ts';
+import { taskFailed, taskHeartbeat, taskStarted, taskSucceeded } from './decide-tasks.ts';
 import { timer } from './decide-timers.ts';
 import type { Definition } from './definition.ts';
 import { Draft } from './draft.ts';
@@ -55,6 +58,8 @@ function apply(draft: Draft, body: InputBody): void {
       return start(draft, body);
     case 'task.started':
       return taskStarted(draft, body);
+    case 'task.heartbeat':
+      return taskHeartbeat(draft, body);
     case 'task.succeeded':
       return taskSucceeded(draft, body);
     case 'task.failed':
@@ -62,17 +67,18 @@ function apply(draft: Draft, body: InputBody): void {
     case 'flow':
       return flow(draft, body);
     case 'timer':
-      return timer(draft, body.timer);
+      return timer(draft, body);
     case 'signal':
       return signal(draft, body);
     case 'cancel':
       return cancelRun(draft, body);
+    case 'kill':
+      return killRun(draft, body);
+    case 'resume':
+      return resume(draft, body);
     case 'retry':
       return retry(draft, body);
-    case 'task.heartbeat':
     case 'child':
-    case 'kill':
-    case 'resume':
     case 'update':
     case 'slot':
     case 'move':

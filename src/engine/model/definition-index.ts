@@ -1,5 +1,6 @@
 /** What of a definition is looked up by name or followed along its edges, worked out once. Internal to the model. */
-import type { Definition, StepDefinition } from './definition.ts';
+import type { CompensationDefinition, Definition, StepDefinition } from './definition.ts';
+import { undoName } from './state.ts';
 
 export interface DefinitionIndex {
   readonly byName: ReadonlyMap<string, StepDefinition>;
@@ -38,10 +39,25 @@ function build({ steps }: Definition): DefinitionIndex {
       if (at !== undefined) dependents[at]?.push(place);
     }
   }
+  for (const step of steps) {
+    if (step.compensate !== undefined) byName.set(undoName(step.name), undoOf(step.name, step.compensate));
+  }
   return { byName, places, dependents, roots, signals: steps.filter(({ action }) => action.kind === 'signal') };
 }
 
-/** The step of that name, if the definition has one. */
+/** A compensation as a step: handed out, tried again and paused as any other. */
+function undoOf(name: string, how: CompensationDefinition): StepDefinition {
+  const { handler, queue, retry, timeoutMs } = how;
+  return {
+    name: undoName(name),
+    needs: [],
+    action: { kind: 'worker', handler, queue },
+    retry,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}
+
+/** The step of that name, if the definition has one; for `undo:<step>` what compensates the step. */
 export function findStep(definition: Definition, name: string): StepDefinition | undefined {
   return indexOf(definition).byName.get(name);
 }

@@ -36,6 +36,10 @@ export class Draft {
     switch (transition.type) {
       case 'RunStarted':
         return this.ready.add(this.index.roots);
+      case 'StepResumed': {
+        const place = this.index.places.get(transition.step);
+        return place === undefined ? undefined : this.ready.add([place]);
+      }
       case 'StepCompleted':
       case 'StepSkipped': {
         const place = this.index.places.get(transition.step);

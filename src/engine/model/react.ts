@@ -4,9 +4,18 @@ import type { Command } from './commands.ts';
 import type { Definition } from './definition.ts';
 import { findStep } from './definition-index.ts';
 import { TERMINAL_FLOW_STATES } from './inputs.ts';
-import { type RunState, stepOf } from './state.ts';
+import { isUndo, type RunState, stepOf, undoneBy } from './state.ts';
 import { StateDraft } from './state-draft.ts';
 import type { LogEntry, Transition } from './transitions.ts';
+
+/**
+ * What an effect of the step is keyed by: the same for all its attempts, and another one once the effect was compensated,
+ * since whoever knows the key would take the work done again for a repetition of what was undone.
+ */
+function keyOf(state: RunState, step: string): string {
+  const { undone = 0 } = stepOf(state, isUndo(step) ? undoneBy(step) : step);
+  return undone === 0 ? `${state.runId}/${step}` : `${state.runId}/${step}~${undone}`;
+}
 
 function handOut(
   definition: Definition,
@@ -18,6 +27,7 @@ function handOut(
   const { action } = step;
   if (action.kind === 'prefect') return [{ kind: 'reconcile', step: t.step, attempt: t.attempt }];
   if (action.kind !== 'worker') return [];
+  const { progress } = stepOf(state, t.step);
   return [
     {
       kind: 'task',
@@ -26,8 +36,10 @@ function handOut(
       step: t.step,
       attempt: t.attempt,
       input: t.input,
-      idempotencyKey: `${state.runId}/${t.step}`,
+      idempotencyKey: keyOf(state, t.step),
       ...(step.timeoutMs === undefined ? {} : { timeoutMs: step.timeoutMs }),
+      ...(step.heartbeatTimeoutMs === undefined ? {} : { heartbeatMs: step.heartbeatTimeoutMs }),
+      ...(progress === undefined ? {} : { progress }),
     },
   ];
 }
@@ -45,6 +57,20 @@ function stop(definition: Definition, before: RunState, name: string, reason: st
   if (step.action.kind === 'worker') return [{ kind: 'task.cancel', step: name, attempt, reason }];
   if (step.action.kind !== 'prefect' || flowHasEnded(before, name, attempt)) return [];
   return [{ kind: 'reconcile', step: name, attempt }];
+}
+
+/** The attempts that are out have the grace time to end, and are told so. */
+function askToStop(
+  definition: Definition,
+  before: RunState,
+  { reason = 'the run is cancelled', graceMs }: Extract<Transition, { type: 'RunClosing' }>,
+): Command[] {
+  if (graceMs === undefined) return [];
+  return Object.values(before.steps).flatMap(({ name }) =>
+    stop(definition, before, name, reason).map((command) =>
+      command.kind === 'task.cancel' ? { ...command, graceMs } : command,
+    ),
+  );
 }
 
 function stepEvent(step: string, event: string, data: Record<string, Json>): Command {
@@ -77,6 +103,13 @@ function reactStep(definition: Definition, before: RunState, t: Transition): Com
         ...stop(definition, before, t.step, t.error.message),
         stepEvent(t.step, 'failed', { attempt: t.attempt, error: { ...t.error } as Json }),
       ];
+    case 'StepPaused':
+      return [
+        ...stop(definition, before, t.step, t.error.message),
+        stepEvent(t.step, 'paused', { attempt: t.attempt, error: { ...t.error } as Json }),
+      ];
+    case 'StepResumed':
+      return [stepEvent(t.step, 'resumed', t.by === undefined ? {} : { by: t.by })];
     case 'StepSkipped':
       return [stepEvent(t.step, 'skipped', { reason: t.reason })];
     case 'StepCancelled':
@@ -107,7 +140,9 @@ function reactOne(definition: Definition, before: RunState, t: Transition): Comm
       return [...keep, runEvent('failed', { error: { ...t.error } as Json, step: t.step ?? null })];
     }
     case 'RunCancelled':
-      return [runEvent('cancelled', { reason: t.reason })];
+      return [runEvent('cancelled', { reason: t.reason, ...(t.killed === true ? { killed: true } : {}) })];
+    case 'RunClosing':
+      return [...askToStop(definition, before, t), runEvent('closing', { outcome: t.outcome })];
     case 'RunRetried':
       return [runEvent('retried', { steps: t.steps })];
     default:
@@ -117,7 +152,14 @@ function reactOne(definition: Definition, before: RunState, t: Transition): Comm
 
 /** What was before matters only where an attempt may have to be stopped, or the starting message kept. */
 function needsState({ type }: Transition): boolean {
-  return type === 'StepRetryScheduled' || type === 'StepFailed' || type === 'StepCancelled' || type === 'RunFailed';
+  return (
+    type === 'StepRetryScheduled' ||
+    type === 'StepFailed' ||
+    type === 'StepPaused' ||
+    type === 'StepCancelled' ||
+    type === 'RunClosing' ||
+    type === 'RunFailed'
+  );
 }
 
 /**

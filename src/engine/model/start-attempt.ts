@@ -1,11 +1,27 @@
-/** Hands out one attempt of a step. Internal to the model. */
+/** Hands out one attempt of a step, and notes when it has begun. Internal to the model. */
 import type { Json } from '../../kernel/index.ts';
 import type { StepDefinition } from './definition.ts';
 import type { Draft } from './draft.ts';
+import { stepOf } from './state.ts';
 
 export function startAttempt(draft: Draft, step: StepDefinition, attempt: number, input: Json): void {
-  draft.emit({ type: 'StepScheduled', step: step.name, attempt, input });
-  if (step.timeoutMs !== undefined) {
-    draft.setTimer({ kind: 'timeout', step: step.name, attempt }, step.timeoutMs);
+  const { name, timeoutMs, queueTimeoutMs, retry } = step;
+  const since =
+    retry.maxElapsedMs === undefined || stepOf(draft.state, name).since !== undefined ? {} : { since: draft.at };
+  draft.emit({ type: 'StepScheduled', step: name, attempt, input, ...since });
+  // With a time of its own for waiting in the queue, the attempt's time begins when it does.
+  if (queueTimeoutMs !== undefined) return draft.setTimer({ kind: 'queue', step: name, attempt }, queueTimeoutMs);
+  if (timeoutMs !== undefined) draft.setTimer({ kind: 'timeout', step: name, attempt }, timeoutMs);
+}
+
+/** The attempt has begun; said once. */
+export function begun(draft: Draft, step: StepDefinition, attempt: number, worker: string): void {
+  const { name, timeoutMs, queueTimeoutMs, heartbeatTimeoutMs } = step;
+  if (stepOf(draft.state, name).status !== 'scheduled') return;
+  draft.emit({ type: 'StepStarted', step: name, attempt, worker });
+  if (queueTimeoutMs !== undefined) {
+    draft.cancelTimer({ kind: 'queue', step: name, attempt });
+    if (timeoutMs !== undefined) draft.setTimer({ kind: 'timeout', step: name, attempt }, timeoutMs);
   }
+  if (heartbeatTimeoutMs !== undefined) draft.setTimer({ kind: 'heartbeat', step: name, attempt }, heartbeatTimeoutMs);
 }

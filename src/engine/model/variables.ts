@@ -9,7 +9,7 @@ export function variables(draft: Draft): Record<string, Json> {
   const { state } = draft;
   const completed: [string, Json][] = [];
   for (const step of Object.values(state.steps)) {
-    if (step.status === 'completed') completed.push([step.name, step.output ?? null]);
+    if (step.status === 'completed' || step.status === 'compensated') completed.push([step.name, step.output ?? null]);
   }
   const steps = Object.fromEntries(completed);
   const startedAt = state.startedAt ?? draft.at;
@@ -22,15 +22,18 @@ export function expressionFailure(error: unknown): Failure {
   return { code, message: messageOf(error), ...hint, retryable: false, lost: false };
 }
 
+/** The values of expressions by member. */
+export function membersOf(draft: Draft, sources: Readonly<Record<string, string>>): Json {
+  const vars = variables(draft);
+  const members = Object.entries(sources).map(
+    ([name, source]) => [name, compileExpression(source, STEP_VARIABLES).evaluate(vars)] as const,
+  );
+  return Object.fromEntries(members);
+}
+
 /** The input of a step: its `with` expressions, else the payload and the outputs of what it needs. */
 export function inputOf(draft: Draft, step: StepDefinition): Json {
-  if (step.with !== undefined) {
-    const vars = variables(draft);
-    const members = Object.entries(step.with).map(
-      ([name, source]) => [name, compileExpression(source, STEP_VARIABLES).evaluate(vars)] as const,
-    );
-    return Object.fromEntries(members);
-  }
+  if (step.with !== undefined) return membersOf(draft, step.with);
   const outputs = step.needs.map((name) => [name, stepOf(draft.state, name).output ?? null] as const);
   return { payload: draft.state.payload, steps: Object.fromEntries(outputs) };
 }

@@ -14,7 +14,7 @@ export function stillWanted(commands: readonly PlacedCommand[], now: RunState): 
         return isOut(step) && step.attempt === command.attempt;
       }
       case 'timer':
-        return now.timers[command.timer] !== undefined;
+        return now.timers[command.timer] === command.at; // it may have been moved
       case 'timer.cancel':
         return now.timers[command.timer] === undefined;
       default:

@@ -119,16 +119,12 @@ class JetStreamOutbox implements Outbox {
   }
 
   async #task({ run, state }: CommandBatch, command: Of<'task'>): Promise<void> {
-    const { queue, handler, step, attempt, input, timeoutMs, idempotencyKey } = command;
+    const { kind: _kind, queue, ...task } = command;
+    const { handler, step, attempt } = task;
     const body: TaskMessage = {
       v: 1,
       ...run,
-      step,
-      attempt,
-      handler,
-      input,
-      idempotencyKey,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...task,
     };
     const headers = {
       [HEADERS.msgId]: `task:${run.workflow}:${run.runId}:${step}:${attempt}`,
@@ -165,14 +161,15 @@ class JetStreamOutbox implements Outbox {
     }
   }
 
-  async #setTimer({ run }: CommandBatch, { timer, at }: Of<'timer'>): Promise<void> {
+  async #setTimer({ run, entry }: CommandBatch, { timer, at }: Of<'timer'>): Promise<void> {
     const headers = {
-      [HEADERS.msgId]: `set:${run.workflow}:${run.runId}:${timer}`,
+      // A timer may be set again to another time, or to the same.
+      [HEADERS.msgId]: `set:${run.workflow}:${run.runId}:${timer}:${entry.seq}`,
       'Nats-Schedule': `@at ${new Date(at).toISOString()}`,
       'Nats-Schedule-Target': timerFiredSubject(run.workflow, run.runId),
     };
     const subject = timerSubject(run.workflow, run.runId, timer);
-    const data = JSON.stringify({ v: 1, timer });
+    const data = JSON.stringify({ v: 1, timer, at });
     expectStored(await this.#publisher.publish(subject, data, headers), subject);
   }
 
@@ -188,8 +185,8 @@ class JetStreamOutbox implements Outbox {
     }
   }
 
-  async #cancelTask({ run }: CommandBatch, { step, attempt, reason }: Of<'task.cancel'>): Promise<void> {
-    const body: CancelMessage = { v: 1, ...run, step, attempt, reason };
+  async #cancelTask({ run }: CommandBatch, { kind: _kind, ...what }: Of<'task.cancel'>): Promise<void> {
+    const body: CancelMessage = { v: 1, ...run, ...what };
     this.#nc.publish(cancelSubject(run.workflow, run.runId), JSON.stringify(body));
   }
 

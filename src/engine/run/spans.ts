@@ -16,6 +16,7 @@ const ENDINGS = {
   StepFailed: 'failed',
   StepRetryScheduled: 'retrying',
   StepCancelled: 'cancelled',
+  StepPaused: 'paused',
 } as const;
 type StepEnd = Extract<Transition, { type: keyof typeof ENDINGS }>;
 
@@ -57,8 +58,8 @@ function stepSpan(
   context: ParsedTraceparent,
 ): SpanRecord | undefined {
   const error = 'error' in t ? t.error : undefined;
-  // The attempt of a step in backoff has ended already; what is cancelled is the waiting.
-  if (step === undefined || step.status === 'backoff') return undefined;
+  // The attempt of a step in backoff or paused has ended already; what is cancelled is the waiting.
+  if (step === undefined || step.status === 'backoff' || step.status === 'paused') return undefined;
   const same = step.attempt === t.attempt;
   return {
     name: `step ${t.step}`,

@@ -31,13 +31,17 @@ export function forwardTimers(ports: TimerPorts): DurableConsumption {
 
 async function forward({ door, journal, telemetry }: TimerPorts, msg: Delivered): Promise<void> {
   const run = parseTimerFired(msg.subject);
-  const timer = timerOf(msg);
-  if (run === undefined || timer === undefined) {
+  const fired = firedOf(msg);
+  if (run === undefined || fired === undefined) {
     telemetry.log.warn({ subject: msg.subject, seq: msg.seq }, 'a fired timer that nobody set');
     return msg.term('not a timer');
   }
+  const { timer, at } = fired;
+  const body = { v: 1, kind: 'timer', ...fired } as const;
   try {
-    await journal.send(run, { v: 1, kind: 'timer', timer }, { msgId: `timer:${run.runId}:${timer}` });
+    // A timer that was moved fires once for each time it was set to.
+    const msgId = at === undefined ? `timer:${run.runId}:${timer}` : `timer:${run.runId}:${timer}:${at}`;
+    await journal.send(run, body, { msgId });
   } catch (error) {
     telemetry.log.warn({ ...run, timer, err: error }, `timer not forwarded yet: ${messageOf(error)}`);
     return msg.nak(giveBackMs(msg.deliveries));
@@ -48,10 +52,12 @@ async function forward({ door, journal, telemetry }: TimerPorts, msg: Delivered)
   door.jsm.streams.deleteMessage(STREAMS.timers, msg.seq, false).catch(() => undefined);
 }
 
-function timerOf(msg: Delivered): string | undefined {
+function firedOf(msg: Delivered): { readonly timer: string; readonly at?: number } | undefined {
   try {
     const value: unknown = msg.json();
-    return isObject(value) && typeof value['timer'] === 'string' ? value['timer'] : undefined;
+    if (!isObject(value) || typeof value['timer'] !== 'string') return undefined;
+    const { timer, at } = value;
+    return typeof at === 'number' ? { timer, at } : { timer };
   } catch {
     return undefined;
   }

@@ -11,9 +11,20 @@ import type { Json } from '../../kernel/index.ts';
 import type { CompensationDefinition, StepDefinition } from './definition.ts';
 import { findStep } from './definition-index.ts';
 import type { Draft } from './draft.ts';
+import { stepsOut } from './evolve.ts';
 import type { Failure } from './inputs.ts';
 import { startAttempt } from './start-attempt.ts';
-import { type Closing, isOpen, isOut, type RunState, type StepState, stepOf, undoName } from './state.ts';
+import {
+  type Closing,
+  isOpen,
+  isOut,
+  isUndo,
+  itemsOf,
+  type RunState,
+  type StepState,
+  stepOf,
+  undoName,
+} from './state.ts';
 import { parseTimer } from './timers.ts';
 import { expressionFailure, membersOf } from './variables.ts';
 
@@ -24,8 +35,8 @@ export function cancelTimers(draft: Draft): void {
 /** Steps that are open: the declared ones in their order, then those that came of them (compensations, items). */
 function openSteps(draft: Draft): readonly StepState[] {
   const declared = draft.definition.steps.map(({ name }) => stepOf(draft.state, name));
-  const made = Object.values(draft.state.steps).filter(({ name }) => !draft.index.places.has(name));
-  return [...declared, ...made].filter(isOpen);
+  const undoing = Object.values(draft.state.steps).filter(({ name }) => isUndo(name));
+  return [...declared, ...undoing, ...itemsOf(draft.state)].filter(isOpen);
 }
 
 /** Ends everything of the run that is still open, with the reason. */
@@ -99,10 +110,10 @@ export function killRun(draft: Draft, { reason, by }: Cancel): void {
 
 /** A run that is being closed goes on with it, once nobody is waited for any more. */
 export function goOnClosing(draft: Draft): void {
-  const { closing, retries, timers, steps } = draft.state;
+  const { closing, retries, timers } = draft.state;
   if (closing === undefined || draft.state.status !== 'running') return;
   const inGrace = timers[`grace/${retries}`] !== undefined;
-  if (inGrace && Object.values(steps).some(isAway)) return;
+  if (inGrace && stepsOut(draft.state).length > 0) return;
   if (inGrace) return graceOver(draft);
   compensate(draft, closing);
 }

@@ -2,7 +2,7 @@
 import { advance, giveSignal } from './advance.ts';
 import type { Draft } from './draft.ts';
 import type { BodyOf } from './inputs.ts';
-import { isUndo, type StepStatus, stepOf } from './state.ts';
+import { isUndo, itemsOf, type StepStatus, stepOf } from './state.ts';
 
 export function signal(draft: Draft, body: BodyOf<'signal'>): void {
   // A failed or cancelled run may be retried by hand, so its signals wait; nothing can take one of a completed run.
@@ -18,7 +18,7 @@ export function signal(draft: Draft, body: BodyOf<'signal'>): void {
 export function resume(draft: Draft, body: BodyOf<'resume'>): void {
   if (draft.state.status !== 'running') return;
   const by = body.by === undefined ? {} : { by: body.by };
-  for (const { name, status } of Object.values(draft.state.steps)) {
+  for (const { name, status } of [...Object.values(draft.state.steps), ...itemsOf(draft.state)]) {
     if (status !== 'paused' || (body.step !== undefined && body.step !== name)) continue;
     draft.emit({ type: 'StepResumed', step: name, ...by });
   }

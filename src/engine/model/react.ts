@@ -3,6 +3,7 @@ import type { Json } from '../../kernel/index.ts';
 import type { Command } from './commands.ts';
 import type { Definition } from './definition.ts';
 import { findStep } from './definition-index.ts';
+import { stepsOut } from './evolve.ts';
 import { TERMINAL_FLOW_STATES } from './inputs.ts';
 import { isUndo, type RunState, stepOf, undoneBy } from './state.ts';
 import { StateDraft } from './state-draft.ts';
@@ -66,7 +67,7 @@ function askToStop(
   { reason = 'the run is cancelled', graceMs }: Extract<Transition, { type: 'RunClosing' }>,
 ): Command[] {
   if (graceMs === undefined) return [];
-  return Object.values(before.steps).flatMap(({ name }) =>
+  return stepsOut(before).flatMap(({ name }) =>
     stop(definition, before, name, reason).map((command) =>
       command.kind === 'task.cancel' ? { ...command, graceMs } : command,
     ),

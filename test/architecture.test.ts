@@ -56,7 +56,7 @@ describe('docs/architecture.md', () => {
 
   test('the reading of it can fail: a row lost and a row too many are seen', () => {
     const without = inDocument(text.replace(/^\| M3 .*\n/m, ''));
-    expect(without['src/engine/model/decide.ts']).toHaveLength(6);
+    expect(without['src/engine/model/decide.ts']).toHaveLength(8);
     expect(inDocument('x\n### `src/a.ts`\n\n| Z9 | text | `b.test.ts` |\n')).toEqual({
       'src/a.ts': [{ id: 'Z9', tests: ['test/b.test.ts'] }],
     });

@@ -6,9 +6,9 @@ import { addUsed, openProbe } from '../../../bench/probe.ts';
 /** Elsewhere there is no /proc to read, and all is 0. */
 const LEAST = process.platform === 'linux' ? { cpuMs: 100, rssMb: 5 } : { cpuMs: -1, rssMb: -1 };
 
-/** Works for so long, then says so, then waits until its input ends. */
+/** Takes so much processor time (on a busy machine that is not the time that passes), then says so, then waits until its input ends. */
 const BUSY = (ms: number): string =>
-  `process.stdin.once('data', () => { const until = performance.now() + ${ms}; while (performance.now() < until); ` +
+  `process.stdin.once('data', () => { while (process.cpuUsage().user < ${ms * 1_000}); ` +
   `process.stdout.write('done'); }); process.stdin.once('end', () => process.exit(0)); process.stdin.resume()`;
 
 describe('processor time and memory', () => {

@@ -41,6 +41,9 @@ const BREAKS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'src/functions/o.ts': "import '../cli/index.ts';",
     'src/cli/index.ts': 'export const c = 1;',
   },
+  'arrow-testing': {
+    'src/testing/p.ts': "import '../cli/index.ts';",
+  },
   'arrow-agents-console-cli': {
     'src/cli/m.ts': "import '../app/index.ts';",
     'src/app/index.ts': 'export const a = 1;',

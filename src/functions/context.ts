@@ -36,7 +36,7 @@ class ExecutionContext implements Context {
     const { workflow, runId } = this;
     const run = ({ attempt, idempotencyKey, signal }: StepAttempt): Promise<unknown> =>
       callStep(step, input, { workflow, runId, step: step.name, attempt, idempotencyKey, signal, log: this.log });
-    return runStep(this.#execution, step.name, run, options);
+    return runStep(this.#execution, step.name, Object.assign(run, { input }), options);
   }
 
   async sleep(ms: number, name = 'sleep'): Promise<void> {

@@ -7,6 +7,16 @@ import type { Recall } from './recall.ts';
 import type { Batch, Effect, HeldInput, Tail } from './tail.ts';
 import type { ServedFunction, StepAttempt } from './types.ts';
 
+/** An attempt of a step whose code is about to run. */
+export interface InterposedCall {
+  readonly run: RunRef;
+  readonly step: string;
+  readonly attempt: StepAttempt;
+  /** What a step made by `step` is called with. */
+  readonly input: unknown;
+  readonly code: () => unknown;
+}
+
 export interface ExecutionPorts {
   readonly append: (run: RunRef, entry: LogEntry, expectedLast: number) => Promise<Result<number, 'conflict'>>;
   readonly entries: (run: RunRef) => Promise<readonly StoredEntry[]>;
@@ -17,8 +27,8 @@ export interface ExecutionPorts {
   /** Calls back after `ms` at most once; gives the way to call it off. */
   readonly after: (ms: number, then: () => void) => () => void;
   readonly defer: (then: () => void) => void;
-  /** Stands between a step and its code: mocks and injected failures of the test kit. Gives what the step's code is to have given. */
-  readonly interpose?: (run: RunRef, step: string, attempt: StepAttempt, code: () => unknown) => unknown;
+  /** Stands between a step and its code: mocks and injected failures of the test kit. Gives what the code is to have given. */
+  readonly interpose?: (call: InterposedCall) => unknown;
   readonly telemetry: Telemetry;
 }
 

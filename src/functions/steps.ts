@@ -146,7 +146,9 @@ class Step<T> implements Effect, PausedStep {
   #called(attempt: StepAttempt): T | PromiseLike<T> {
     const { run, ports } = this.#execution;
     if (ports.interpose === undefined) return this.#run(attempt);
-    return ports.interpose(run, this.#id, attempt, () => this.#run(attempt)) as T; // a mock keeps the step's promise
+    const { input } = this.#run as { readonly input?: unknown };
+    // Whoever stands in for the code keeps the step's promise.
+    return ports.interpose({ run, step: this.#id, attempt, input, code: () => this.#run(attempt) }) as T;
   }
 
   #limited(): boolean {

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { isToken, MillraceError } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
 import { describeIssues } from './errors.ts';
+import type { RegisteredHandler } from './types.ts';
 
 /** What the code of a step sees of its attempt, whoever called for it. */
 export interface StepCall {
@@ -67,6 +68,19 @@ export function step<I extends z.ZodType, O extends z.ZodType>(spec: StepSpec<I,
     });
   }
   return { ...spec, kind: 'step', queue };
+}
+
+/** The step as a worker's runner holds it. */
+export function handlerOf({
+  name,
+  input,
+  output,
+  run,
+  concurrency = 10,
+  ackWaitMs = 30_000,
+}: AnyStep): RegisteredHandler {
+  // The input has passed the step's own schema when it reaches the code.
+  return { name, input, output, concurrency, ackWaitMs, run: run as unknown as RegisteredHandler['run'] };
 }
 
 /**

@@ -118,6 +118,16 @@ describe('the package', () => {
     );
   });
 
+  test('has the test kit as an entry of its own', () => {
+    const names = must(
+      user,
+      process.execPath,
+      '--eval',
+      "import('millrace/testing').then((m) => console.log(Object.keys(m).join()))",
+    );
+    expect(names.trim().split(',')).toEqual(expect.arrayContaining(['testEnvironment', 'assertReplays', 'given']));
+  });
+
   test('cannot be imported by its insides', () => {
     expect(run(user, process.execPath, '--eval', "import('millrace/dist/engine/index.js')").status).not.toBe(0);
   });

@@ -48,6 +48,8 @@ export interface OpenInput {
   readonly out: boolean;
   /** Not before this time (a nak with delay). */
   readonly notBefore: number;
+  /** The client it was delivered to last; empty when its acknowledgement was lost, so that nobody holds it. */
+  readonly holder: string;
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -164,7 +166,7 @@ export class MemoryBroker {
     const input: StoredInput = { run, seq, at, data, headers };
     stream.inputs.set(run.runId, [...(stream.inputs.get(run.runId) ?? []), input]);
     stream.bySeq.set(seq, input);
-    stream.open.set(seq, { seq, run, deliveries: 0, out: false, notBefore: 0 });
+    stream.open.set(seq, { seq, run, deliveries: 0, out: false, notBefore: 0, holder: '' });
     this.pump();
     return { seq, duplicate: false };
   }
@@ -218,9 +220,9 @@ export class MemoryBroker {
     return true;
   }
 
-  /** Makes everything that is out deliverable again: the ack wait has passed. */
-  expireAckWait(workflow: string): void {
-    for (const open of this.stream(workflow).open.values()) open.out = false;
+  /** Makes what is out deliverable again, all of it or some: the ack wait has passed. */
+  expireAckWait(workflow: string, which: (open: OpenInput) => boolean = () => true): void {
+    for (const open of this.stream(workflow).open.values()) if (open.out && which(open)) open.out = false;
     this.pump();
   }
 
@@ -250,6 +252,7 @@ export class MemoryBroker {
     if (open.deliveries === 0) this.#loseEarlier(stream, open.seq);
     open.deliveries++;
     open.out = true;
+    open.holder = consumer.client;
     const fact = { deliverySeq: ++stream.deliverySeq, seq: open.seq, deliveries: open.deliveries };
     const delivery: InputDelivery = {
       ...input,
@@ -285,7 +288,10 @@ export class MemoryBroker {
     const settle = (then: () => void): void => {
       if (settled || this.#dead.has(client)) return;
       settled = true;
-      if (this.at({ client, op: 'ack', when: 'before', run: open.run, seq: open.seq }) === 'lost') return;
+      if (this.at({ client, op: 'ack', when: 'before', run: open.run, seq: open.seq }) === 'lost') {
+        open.holder = '';
+        return;
+      }
       then();
       this.at({ client, op: 'ack', when: 'after', run: open.run, seq: open.seq });
     };

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
-const PAGES = ['docs/functions.md'];
+const PAGES = ['docs/functions.md', 'docs/testing.md'];
 const BLOCK = /(<!-- snippet: (\S+)#(\S+) -->\n)?```ts\n([\s\S]*?)```/g;
 
 /** The lines between the marks, importing the package by its name. */
@@ -13,7 +13,9 @@ function snippet(file: string, name: string): string {
   const [, rest] = readFileSync(file, 'utf8').split(`// snippet: ${name}\n`);
   const [lines, after] = (rest ?? '').split('// end\n');
   if (lines === undefined || after === undefined) throw new Error(`${file} has no snippet "${name}"`);
-  return lines.replace(/'(\.\.\/)+src\/index\.ts'/g, "'millrace'");
+  return lines
+    .replace(/'(\.\.\/)+src\/index\.ts'/g, "'millrace'")
+    .replace(/'(\.\.\/)+src\/testing\/index\.ts'/g, "'millrace/testing'");
 }
 
 describe.each(PAGES)('%s', (page) => {

@@ -19,6 +19,7 @@ export { type JetStreamJournalOptions, openJournal } from './journal/journal.jet
 export { MemoryJournal } from './journal/journal.memory.ts';
 export type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './journal/port.ts';
 export * from './model/index.ts';
+export { type ChildPorts, closeChild, startChild, tellParent } from './run/children.ts';
 export { Controller, type ControllerOptions, type ControllerPorts } from './run/controller.ts';
 export { type JetStreamOutboxOptions, openOutbox } from './run/outbox.jetstream.ts';
 export { type Poison, parseInput } from './run/parse-input.ts';

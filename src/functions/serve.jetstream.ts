@@ -110,7 +110,9 @@ class Server implements Serving {
     const { log } = this.#telemetry;
     this.name = `${options.name ?? 'worker'}-${randomUUID().slice(0, 8)}`;
     this.#journal = openJournal(door, { report: (message, error) => log.warn({ err: error }, message) });
-    this.#outbox = openOutbox({ door, journal: this.#journal, telemetry: this.#telemetry });
+    // Opened when a child run is to be started: by then there is a bucket.
+    const definitions = { current: async (name: string) => (await openDefinitions(door.nc)).current(name) };
+    this.#outbox = openOutbox({ door, journal: this.#journal, definitions, telemetry: this.#telemetry });
   }
 
   get executing(): number {

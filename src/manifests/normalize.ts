@@ -25,6 +25,10 @@ function actionOf(step: StepDocument): StepAction {
   const { run, sleep, waitForSignal } = step;
   if (run?.worker !== undefined) return { kind: 'worker', handler: run.worker, queue: run.queue ?? 'default' };
   if (run?.prefect !== undefined) return { kind: 'prefect', deployment: run.prefect, pool: run.pool ?? 'default' };
+  if (run?.workflow !== undefined) {
+    const { workflow, wait = true, onParentClose = 'cancel' } = run;
+    return { kind: 'child', workflow, onClose: wait ? onParentClose : 'abandon', wait };
+  }
   if (sleep !== undefined) return { kind: 'sleep', ms: parseDuration(sleep) };
   if (waitForSignal !== undefined) {
     const { name, timeout, onTimeout = 'fail' } = waitForSignal;
@@ -35,7 +39,8 @@ function actionOf(step: StepDocument): StepAction {
   });
 }
 
-function retryOf({ maxAttempts, initial, factor, max, jitter, maxLost }: StepDocument['retry']): RetryPolicy {
+function retryOf({ retry, run }: StepDocument): RetryPolicy {
+  const { maxAttempts = run?.workflow === undefined ? 3 : 1, initial, factor, max, jitter, maxLost } = retry;
   return { maxAttempts, initialMs: parseDuration(initial), factor, maxMs: parseDuration(max), jitter, maxLost };
 }
 
@@ -47,7 +52,7 @@ function stepOf(step: StepDocument): StepDefinition {
     ...optional('when', step.when),
     ...optional('with', waits ? undefined : step.with),
     action: actionOf(step),
-    retry: retryOf(step.retry),
+    retry: retryOf(step),
     ...optional('timeoutMs', waits ? undefined : milliseconds(step.timeout)),
   };
 }

@@ -137,7 +137,8 @@ export const streamSchema = z.strictObject({
 });
 
 const retry = z.strictObject({
-  maxAttempts: z.number().int().min(1).max(1_000).default(3),
+  /** 3; 1 of a child run, whose own steps are tried again. */
+  maxAttempts: z.number().int().min(1).max(1_000).optional(),
   initial: duration.default('1s'),
   factor: z.number().min(1).max(100).default(2),
   max: duration.default('1m'),
@@ -145,12 +146,15 @@ const retry = z.strictObject({
   maxLost: z.number().int().min(0).max(1_000).default(10),
 });
 
-/** One of `worker`, `prefect`; a rule checks that, since a union of shapes gives errors nobody can read. */
+/** One of `worker`, `prefect`, `workflow`; a rule checks that, since a union of shapes gives errors nobody can read. */
 const run = z.strictObject({
   worker: handler.optional(),
   queue: name.optional(),
   prefect: deployment.optional(),
   pool: name.optional(),
+  workflow: name.optional(),
+  onParentClose: z.enum(['cancel', 'abandon']).optional(),
+  wait: z.boolean().optional(),
 });
 
 const waitForSignal = z.strictObject({

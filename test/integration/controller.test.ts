@@ -243,7 +243,7 @@ describe('crashes', () => {
   /** A controller over the real server whose outbox fails the first time it is asked, before or after it has sent. */
   async function faulty(workflow: string, when: 'before' | 'after') {
     const seen = recorder();
-    const outbox = openOutbox({ door, journal, telemetry: seen.telemetry });
+    const outbox = openOutbox({ door, journal, definitions, telemetry: seen.telemetry });
     const failed = new Set<number>();
     const crashing: Outbox = {
       deadLetter: (letter) => outbox.deadLetter(letter),

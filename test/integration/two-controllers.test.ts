@@ -80,7 +80,7 @@ async function startAll(workflow: string, digest: string): Promise<{ workflow: s
 async function forgetful(definitions: DefinitionStore, workflow: string, random: () => number) {
   const own = await kit.door('forgetful');
   const mine = openJournal(own);
-  const outbox = openOutbox({ door: own, journal: mine, telemetry: noTelemetry });
+  const outbox = openOutbox({ door: own, journal: mine, definitions, telemetry: noTelemetry });
   const seen = recorder();
   const clock = { now: () => Date.now(), sleep: async () => undefined };
   const controller = new Controller({ journal: mine, outbox, definitions, clock, telemetry: seen.telemetry });

@@ -20,6 +20,14 @@ const action: fc.Arbitrary<StepAction> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: 'signal', name: 'ok', onTimeout: 'continue' } as const) },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(
+      { kind: 'child', workflow: 'sub', onClose: 'cancel', wait: true } as const,
+      { kind: 'child', workflow: 'sub', onClose: 'abandon', wait: true } as const,
+      { kind: 'child', workflow: 'sub', onClose: 'abandon', wait: false } as const,
+    ),
+  },
 );
 
 const retry = fc.record({
@@ -85,7 +93,7 @@ export const anyDefinition: fc.Arbitrary<Definition> = fc
       'sim',
       steps.map((step, index): StepDefinition => {
         const needs = [...new Set(step.needs.filter((need) => need < index))].sort().map((need) => `s${need}`);
-        const timed = step.timeoutMs !== undefined && (step.action.kind === 'worker' || step.action.kind === 'prefect');
+        const timed = step.timeoutMs !== undefined && step.action.kind !== 'sleep' && step.action.kind !== 'signal';
         const work = step.action.kind === 'worker' || step.action.kind === 'prefect';
         const more = {
           queueTimeoutMs: work ? step.queueTimeoutMs : undefined,

@@ -1,12 +1,13 @@
 /** Histories of workflows and inputs made by chance: what the run waits for, and what is late, double, early or strange. */
 import fc from 'fast-check';
-import type { Input, InputBody, RunState, StepState, Transition } from '../../src/engine/index.ts';
+import type { Input, InputBody, RunEnding, RunState, StepState, Transition } from '../../src/engine/index.ts';
 import { anyDefinition } from './definitions.ts';
 import {
   began,
   cancelled,
   cancelledWithin,
   failed,
+  failure,
   fired,
   flow,
   flowState,
@@ -27,7 +28,10 @@ const FAILURES = [{ retryAfterMs: 40_000 }, { code: 'HOPELESS' }, { code: 'MR_CA
 /** What may come next: mostly what the run waits for, then what is late, double, early or strange. */
 function candidates(story: Story, n: number): InputBody[] {
   const { state } = story;
-  if (state.status === 'new') return [started({ flag: n % 2 === 0, n: n % 4 }), signalled('ok'), succeeded('s0', 1)];
+  const parent = { workflow: 'up', runId: 'p', step: 'x', attempt: 1 };
+  const more = n % 3 === 0 ? { parent } : {};
+  const payload = { flag: n % 2 === 0, n: n % 4 };
+  if (state.status === 'new') return [started(payload, more), signalled('ok'), succeeded('s0', 1)];
   const attempts = Object.values(state.steps).flatMap((step) =>
     [step.attempt, step.attempt - 1, step.attempt + 1].map((attempt) => ({ step, attempt: Math.max(1, attempt) })),
   );
@@ -55,7 +59,20 @@ function reportsOf(step: StepState, attempt: number, n: number): InputBody[] {
     heartbeat(step.name, attempt, n % 2 === 0 ? n : undefined, n % 4 === 0 ? 'w2' : undefined),
     flow(step.name, attempt, state),
     flow(step.name, attempt, flowState('COMPLETED', n), { result: n }),
+    ...childReports(step, attempt, n),
   ];
+}
+
+function childReports({ name, child }: StepState, attempt: number, n: number): InputBody[] {
+  if (child === undefined) return [];
+  const { workflow, runId } = child;
+  const endings: RunEnding[] = [
+    { status: 'completed', output: n },
+    { status: 'failed', error: failure({ retryable: n % 5 !== 0 }) },
+    { status: 'cancelled', reason: 'enough' },
+  ];
+  const ending = endings[n % 2 === 0 ? 0 : n % 3] ?? { status: 'completed', output: null };
+  return [{ v: 1, kind: 'child', step: name, attempt, workflow, runId: n % 11 === 0 ? 'other' : runId, ending }];
 }
 
 export type Look = (

@@ -1,6 +1,6 @@
 /** What can happen next in a {@link World}, with weights; one of them does. */
-import type { InputBody } from '../../src/engine/index.ts';
-import type { Task } from './receivers.ts';
+import type { InputBody, RunEnding } from '../../src/engine/index.ts';
+import type { Child, Task } from './receivers.ts';
 import { WORKFLOW, type World } from './world.ts';
 
 export interface Action {
@@ -77,6 +77,21 @@ async function fire(world: World, key: string, runId: string, timer: string, at:
   if (sent && !world.unlucky(0.1) && world.receivers.timers.get(key)?.at === at) world.receivers.timers.delete(key);
 }
 
+/** A child that somebody waits for ends; one that nobody does says that it was started. */
+async function endChild(world: World, child: Child): Promise<void> {
+  const { chance } = world;
+  const { step, attempt, child: ref } = child.command;
+  const { workflow, runId, wait } = ref;
+  const ending = chance.weighted<{ weight: number; ending: RunEnding }>([
+    { weight: 6, ending: { status: 'completed', output: wait ? chance.below(5) : { workflow, runId } } },
+    { weight: 2, ending: { status: 'failed', error: { code: 'MR_X', message: 'no', retryable: true, lost: false } } },
+    { weight: 1, ending: { status: 'cancelled', reason: 'enough' } },
+  ]).ending;
+  const how: RunEnding = child.phase === 'closed' ? { status: 'cancelled', reason: 'its parent' } : ending;
+  const body: InputBody = { v: 1, kind: 'child', step, attempt, workflow, runId, ending: how };
+  if (await world.send(child.runId, body, `child:${runId}`)) child.phase = 'ended';
+}
+
 /** What people do while it storms. */
 function meddle(world: World): Promise<unknown> {
   const { chance } = world;
@@ -120,6 +135,10 @@ function outsideActions(world: World): Action[] {
   const actions: Action[] = [];
   if (receivers.tasks.length > 0) {
     actions.push({ name: 'work', weight: 10, run: () => work(world, chance.pick(receivers.tasks)) });
+  }
+  const children = [...receivers.children.values()].filter(({ phase }) => phase !== 'ended');
+  if (children.length > 0) {
+    actions.push({ name: 'child', weight: 6, run: () => endChild(world, chance.pick(children)) });
   }
   const due = [...receivers.timers].filter(([, { at }]) => at <= world.now);
   if (due.length > 0) {

@@ -69,7 +69,8 @@ function checkEnd(world: World, runId: string, log: readonly StoredEntry[]): str
 /** Everything the log asks for has been sent, and nothing it does not ask for. */
 function checkCommands(world: World, runId: string, log: readonly StoredEntry[]): string[] {
   const found: string[] = [];
-  const { events, handedOut, deadRuns } = world.receivers;
+  const { events, handedOut, deadRuns, children, told } = world.receivers;
+  const ends = new Map<string, string>();
   const wanted = new Set<string>();
   const tasks = new Map<string, string>();
   let dead = false;
@@ -79,6 +80,8 @@ function checkCommands(world: World, runId: string, log: readonly StoredEntry[])
       if (command.kind === 'event') wanted.add(`evt:${runId}:${entry.seq}:${index}`);
       if (command.kind === 'task') tasks.set(`${command.step}/${command.attempt}`, JSON.stringify(command));
       if (command.kind === 'dead') dead = true;
+      if (command.kind === 'child') tasks.set(command.child.runId, JSON.stringify(command));
+      if (command.kind === 'parent') ends.set(`${runId}:${entry.seq}`, JSON.stringify(command));
     });
     state = evolveEntry(state, entry);
   }
@@ -93,6 +96,15 @@ function checkCommands(world: World, runId: string, log: readonly StoredEntry[])
     }
     if (idempotencyKey.replace(/~\d+$/, '') !== `${runId}/${step}`)
       found.push(`${runId}: task ${step}/${attempt} has another key`);
+  }
+  for (const { command } of [...children.values()].filter((one) => one.runId === runId)) {
+    if (tasks.get(command.child.runId) !== JSON.stringify(command)) {
+      found.push(`${runId}: child ${command.step}/${command.attempt} is not what the log says`);
+    }
+  }
+  const heard = [...told].filter(([id]) => id.startsWith(`${runId}:`));
+  if (JSON.stringify(heard.sort()) !== JSON.stringify([...ends].sort())) {
+    found.push(`${runId}: its parent was told ${JSON.stringify(heard)}, the log says ${JSON.stringify([...ends])}`);
   }
   return found;
 }

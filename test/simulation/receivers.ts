@@ -23,6 +23,13 @@ export interface FlowKey {
   readonly attempt: number;
 }
 
+/** A child run as its parent knows it; what happens in it is not played. */
+export interface Child {
+  readonly runId: string;
+  readonly command: Extract<Command, { kind: 'child' }>;
+  phase: 'running' | 'closed' | 'ended';
+}
+
 const WINDOW_MS = 120_000;
 
 export class Receivers {
@@ -33,6 +40,10 @@ export class Receivers {
   readonly handedOut: Task[] = [];
   readonly timers = new Map<string, { readonly runId: string; readonly timer: string; readonly at: number }>();
   readonly keys: FlowKey[] = [];
+  /** By their ids. */
+  readonly children = new Map<string, Child>();
+  /** Ends told to parents, by the ids of their messages. */
+  readonly told = new Map<string, string>();
   /** Ids of the events and dead letters that were stored. */
   readonly events = new Set<string>();
   readonly letters: DeadLetter[] = [];
@@ -68,6 +79,19 @@ export class Receivers {
         return;
       case 'reconcile':
         this.keys.push({ runId, step: command.step, attempt: command.attempt });
+        return;
+      case 'child': {
+        const { runId: id } = command.child;
+        if (!this.children.has(id)) this.children.set(id, { runId, command, phase: 'running' });
+        return;
+      }
+      case 'child.close': {
+        const child = this.children.get(command.child.runId);
+        if (child?.phase === 'running') child.phase = 'closed';
+        return;
+      }
+      case 'parent':
+        this.told.set(`${runId}:${batch.entry.seq}`, JSON.stringify(command));
         return;
       case 'event':
         this.events.add(`evt:${runId}:${batch.entry.seq}:${index}`);

@@ -10,7 +10,9 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 async function begin(world: World): Promise<void> {
   for (const runId of world.runIds) {
     const payload = { flag: world.chance.happens(0.5), n: world.chance.below(4) };
-    const start = { v: 1, kind: 'start', digest: world.definition.digest, payload } as const;
+    const parent = { workflow: 'up', runId: 'p1', step: 's', attempt: 1, ...world.chance.pick([{}, { depth: 50 }]) };
+    const more = world.chance.happens(0.3) ? { parent } : {};
+    const start = { v: 1, kind: 'start', digest: world.definition.digest, payload, ...more } as const;
     // A trigger sends until it knows that its message is stored.
     while (!(await world.send(runId, start, `start:${runId}`)));
   }

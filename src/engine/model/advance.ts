@@ -1,5 +1,6 @@
 /** Moves a running run as far as it can go without new input: schedules ready steps, skips, completes. */
 import { compileExpression, evaluateCondition, type Json, STEP_VARIABLES, unreachable } from '../../kernel/index.ts';
+import { tooDeep } from './child-ref.ts';
 import { cancelTimers, closeRun, failStep, goOnClosing } from './closing.ts';
 import type { StepDefinition } from './definition.ts';
 import type { Draft } from './draft.ts';
@@ -23,8 +24,11 @@ function begin(draft: Draft, step: StepDefinition): void {
         draft.setTimer({ kind: 'signal', step: step.name, attempt }, action.timeoutMs);
       return giveSignal(draft, step);
     }
-    case 'child':
+    case 'child': {
+      const refused = tooDeep(draft.state, action.workflow);
+      if (refused !== undefined) return failStep(draft, step, attempt, refused);
       return startAttempt(draft, step, attempt, inputOf(draft, step));
+    }
     default:
       return unreachable(action);
   }

@@ -40,9 +40,9 @@ function openSteps(draft: Draft): readonly StepState[] {
 }
 
 /** Ends everything of the run that is still open, with the reason. */
-export function closeOpenSteps(draft: Draft, reason: string): void {
+export function closeOpenSteps(draft: Draft, reason: string, killed = false): void {
   for (const { name, attempt } of openSteps(draft)) {
-    draft.emit({ type: 'StepCancelled', step: name, attempt, reason });
+    draft.emit({ type: 'StepCancelled', step: name, attempt, reason, ...(killed ? { killed } : {}) });
   }
   cancelTimers(draft);
 }
@@ -104,7 +104,7 @@ function isOfOut(state: RunState, timer: string): boolean {
 export function killRun(draft: Draft, { reason, by }: Cancel): void {
   const { status } = draft.state;
   if (status !== 'running' && status !== 'queued') return;
-  closeOpenSteps(draft, reason);
+  closeOpenSteps(draft, reason, true);
   draft.emit({ type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }), killed: true });
 }
 

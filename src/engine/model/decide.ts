@@ -16,6 +16,7 @@
  */
 import { spanIdOf, traceIdOfRun, unreachable } from '../../kernel/index.ts';
 import { advance } from './advance.ts';
+import { childEnded } from './children.ts';
 import { cancelRun, killRun } from './closing.ts';
 import { flow } from './decide-flows.ts';
 import { resume, retry, signal } from './decide-people.ts';
@@ -46,6 +47,7 @@ function start(draft: Draft, body: BodyOf<'start'>): void {
     trace,
     ...(body.source === undefined ? {} : { source: body.source }),
     ...(body.by === undefined ? {} : { by: body.by }),
+    ...(body.parent === undefined ? {} : { parent: body.parent }),
   });
   const { timeoutMs } = draft.definition;
   if (timeoutMs !== undefined) draft.setTimer({ kind: 'run', retries: 0 }, timeoutMs);
@@ -68,6 +70,8 @@ function apply(draft: Draft, body: InputBody): void {
       return flow(draft, body);
     case 'timer':
       return timer(draft, body);
+    case 'child':
+      return childEnded(draft, body);
     case 'signal':
       return signal(draft, body);
     case 'cancel':
@@ -78,7 +82,6 @@ function apply(draft: Draft, body: InputBody): void {
       return resume(draft, body);
     case 'retry':
       return retry(draft, body);
-    case 'child':
     case 'update':
     case 'slot':
     case 'move':

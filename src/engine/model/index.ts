@@ -1,3 +1,4 @@
+export { childRef, depthBelow, MAX_DEPTH } from './child-ref.ts';
 export type { Command } from './commands.ts';
 export { type Decision, decide, decision } from './decide.ts';
 export type {

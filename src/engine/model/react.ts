@@ -1,5 +1,6 @@
 /** react: the commands that follow from transitions. Live and after a crash the same entry gives the same commands. */
 import type { Json } from '../../kernel/index.ts';
+import { endingOf, isRunEnd } from './children.ts';
 import type { Command } from './commands.ts';
 import type { Definition } from './definition.ts';
 import { findStep } from './definition-index.ts';
@@ -27,6 +28,9 @@ function handOut(
   if (step === undefined) return [];
   const { action } = step;
   if (action.kind === 'prefect') return [{ kind: 'reconcile', step: t.step, attempt: t.attempt }];
+  if (t.child !== undefined) {
+    return [{ kind: 'child', child: t.child, step: t.step, attempt: t.attempt, payload: t.input }];
+  }
   if (action.kind !== 'worker') return [];
   const { progress } = stepOf(state, t.step);
   return [
@@ -50,12 +54,19 @@ function flowHasEnded(state: RunState, name: string, attempt: number): boolean {
   return flow !== undefined && TERMINAL_FLOW_STATES.has(flow.state.type);
 }
 
-/** Stops an attempt that is out: a worker is told, Prefect is reconciled unless its flow run has ended already. */
-function stop(definition: Definition, before: RunState, name: string, reason: string): Command[] {
+/**
+ * Stops an attempt that is out: a worker is told, Prefect is reconciled unless its flow run has ended already, a child run is
+ * ended unless it has or is to be left alone.
+ */
+function stop(definition: Definition, before: RunState, name: string, reason: string, kill = false): Command[] {
   const step = findStep(definition, name);
-  const { status, attempt } = stepOf(before, name);
+  const { status, attempt, child, ending } = stepOf(before, name);
   if (step === undefined || (status !== 'scheduled' && status !== 'running')) return [];
   if (step.action.kind === 'worker') return [{ kind: 'task.cancel', step: name, attempt, reason }];
+  if (step.action.kind === 'child') {
+    const alone = child === undefined || ending !== undefined || child.onClose === 'abandon';
+    return alone ? [] : [{ kind: 'child.close', child, reason, kill }];
+  }
   if (step.action.kind !== 'prefect' || flowHasEnded(before, name, attempt)) return [];
   return [{ kind: 'reconcile', step: name, attempt }];
 }
@@ -115,7 +126,7 @@ function reactStep(definition: Definition, before: RunState, t: Transition): Com
       return [stepEvent(t.step, 'skipped', { reason: t.reason })];
     case 'StepCancelled':
       return [
-        ...stop(definition, before, t.step, t.reason),
+        ...stop(definition, before, t.step, t.reason, t.killed === true),
         stepEvent(t.step, 'cancelled', { attempt: t.attempt, reason: t.reason }),
       ];
     default:
@@ -163,6 +174,18 @@ function needsState({ type }: Transition): boolean {
   );
 }
 
+/** A child that ends says with what, which is what its steps gave. */
+function tellsParent(before: RunState, [first]: readonly Transition[]): boolean {
+  const parent = first?.type === 'RunStarted' ? first.parent : before.parent;
+  return parent !== undefined && parent.detached !== true;
+}
+
+function toParent(definition: Definition, before: RunState, t: Transition): Command[] {
+  const { parent } = before;
+  if (parent === undefined || parent.detached === true || !isRunEnd(t)) return [];
+  return [{ kind: 'parent', parent, ending: endingOf(definition, before, t) }];
+}
+
 /**
  * The commands of one log entry, in order.
  * @param before the state before the entry
@@ -173,9 +196,13 @@ export function react(
   entry: Pick<LogEntry, 'at' | 'transitions'>,
 ): readonly Command[] {
   const commands: Command[] = [];
-  const draft = entry.transitions.some(needsState) ? new StateDraft(before) : undefined;
-  for (const transition of entry.transitions) {
-    for (const command of reactOne(definition, draft?.state ?? before, transition)) commands.push(command);
+  const { transitions } = entry;
+  const tells = tellsParent(before, transitions);
+  const draft = tells || transitions.some(needsState) ? new StateDraft(before) : undefined;
+  for (const transition of transitions) {
+    const state = draft?.state ?? before;
+    for (const command of reactOne(definition, state, transition)) commands.push(command);
+    if (tells) commands.push(...toParent(definition, state, transition));
     draft?.apply(transition, entry.at);
   }
   return commands;

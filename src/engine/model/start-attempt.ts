@@ -1,5 +1,6 @@
 /** Hands out one attempt of a step, and notes when it has begun. Internal to the model. */
 import type { Json } from '../../kernel/index.ts';
+import { childRef } from './child-ref.ts';
 import type { StepDefinition } from './definition.ts';
 import type { Draft } from './draft.ts';
 import { stepOf } from './state.ts';
@@ -8,7 +9,9 @@ export function startAttempt(draft: Draft, step: StepDefinition, attempt: number
   const { name, timeoutMs, queueTimeoutMs, retry } = step;
   const since =
     retry.maxElapsedMs === undefined || stepOf(draft.state, name).since !== undefined ? {} : { since: draft.at };
-  draft.emit({ type: 'StepScheduled', step: name, attempt, input, ...since });
+  const { action } = step;
+  const child = action.kind === 'child' ? { child: childRef(draft.state, action, name, attempt) } : {};
+  draft.emit({ type: 'StepScheduled', step: name, attempt, input, ...since, ...child });
   // With a time of its own for waiting in the queue, the attempt's time begins when it does.
   if (queueTimeoutMs !== undefined) return draft.setTimer({ kind: 'queue', step: name, attempt }, queueTimeoutMs);
   if (timeoutMs !== undefined) draft.setTimer({ kind: 'timeout', step: name, attempt }, timeoutMs);

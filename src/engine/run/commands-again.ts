@@ -9,6 +9,7 @@ import type { PlacedCommand } from './ports.ts';
 export function stillWanted(commands: readonly PlacedCommand[], now: RunState): readonly PlacedCommand[] {
   return commands.filter(({ command }) => {
     switch (command.kind) {
+      case 'child':
       case 'task': {
         const step = stepOf(now, command.step);
         return isOut(step) && step.attempt === command.attempt;

@@ -32,12 +32,15 @@ import { attemptContext, headersOfContext, type Telemetry, type TraceHeaders } f
 import { storeDeadLetter } from '../dead/dead-letters.jetstream.ts';
 import type { Journal } from '../journal/port.ts';
 import type { CancelMessage, Command, Failure, TaskMessage } from '../model/index.ts';
-import type { CommandBatch, DeadLetter, Outbox, PlacedCommand, ReconcileQueue } from './ports.ts';
+import { closeChild, startChild, tellParent } from './children.ts';
+import type { CommandBatch, DeadLetter, DefinitionLookup, Outbox, PlacedCommand, ReconcileQueue } from './ports.ts';
 import { startingMessage } from './starting-message.jetstream.ts';
 
 export interface JetStreamOutboxOptions {
   readonly door: NatsDoor;
   readonly journal: Journal;
+  /** Where the workflows of child runs are looked up. */
+  readonly definitions: Pick<DefinitionLookup, 'current'>;
   /** Without it Prefect steps are not started; the sweep of a controller that has one finds them. */
   readonly queue?: ReconcileQueue | undefined;
   readonly telemetry: Telemetry;
@@ -100,6 +103,12 @@ class JetStreamOutbox implements Outbox {
         return this.#event(batch, command, index);
       case 'dead':
         return this.#dead(batch, command);
+      case 'child':
+        return startChild(this.#options, batch, command);
+      case 'child.close':
+        return closeChild(this.#options, batch, command);
+      case 'parent':
+        return tellParent(this.#options, batch, command);
       default:
         throw new MillraceError('MR_INTERNAL', `the outbox does not know the command ${command.kind}`);
     }

@@ -77,7 +77,7 @@ class Service implements ControllerService {
     this.#options = options;
     this.#clock = clock;
     this.#journal = openJournal(door, { report: (message, error) => telemetry.log.warn({ err: error }, message) });
-    this.#outbox = openOutbox({ door, journal: this.#journal, queue, telemetry });
+    this.#outbox = openOutbox({ door, journal: this.#journal, definitions, queue, telemetry });
     const ports = { journal: this.#journal, outbox: this.#outbox, definitions, clock, telemetry };
     this.#controller = new Controller(ports, options);
   }

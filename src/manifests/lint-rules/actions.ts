@@ -15,7 +15,12 @@ function eachStep(
   );
 }
 
-/** Exactly one of run, sleep, waitForSignal; in `run` exactly one of worker, prefect, each with its own setting. */
+const RUNNERS = ['worker', 'prefect', 'workflow'] as const;
+/** What a setting of `run` belongs to. */
+const OWNERS = { queue: 'worker', pool: 'prefect', onParentClose: 'workflow', wait: 'workflow' } as const;
+const SETTINGS = ['queue', 'pool', 'onParentClose', 'wait'] as const;
+
+/** Exactly one of run, sleep, waitForSignal; in `run` exactly one of worker, prefect, workflow, each with its own settings. */
 export const oneAction: LintRule = ({ workflows }) =>
   eachStep(workflows, (workflow, step, path) => {
     const rule = 'one-action';
@@ -32,17 +37,17 @@ export const oneAction: LintRule = ({ workflows }) =>
     }
     const { run } = step;
     if (run === undefined) return [];
-    if ((run.worker === undefined) === (run.prefect === undefined)) {
-      const message =
-        run.worker === undefined ? 'run names nothing to run' : 'run names both a worker and a prefect flow';
-      const hint = 'write `worker: <handler>` or `prefect: <flow>/<deployment>`';
+    const runners = RUNNERS.filter((runner) => run[runner] !== undefined);
+    if (runners.length !== 1) {
+      const message = runners.length === 0 ? 'run names nothing to run' : `run names ${runners.join(' and ')}`;
+      const hint = 'write one of `worker: <handler>`, `prefect: <flow>/<deployment>` and `workflow: <name>`';
       return [finding(workflow, [...path, 'run'], { rule, message, hint, target: 'key' })];
     }
-    const [stray, owner] = run.worker === undefined ? (['queue', 'worker'] as const) : (['pool', 'prefect'] as const);
-    if (run[stray] === undefined) return [];
-    const message = `"${stray}" goes with "${owner}", which this step does not have`;
-    const hint = `remove it; workers have a queue, prefect flows have a pool`;
-    return [finding(workflow, [...path, 'run', stray], { rule, message, hint, target: 'key' })];
+    return SETTINGS.filter((field) => run[field] !== undefined && run[OWNERS[field]] === undefined).map((stray) => {
+      const message = `"${stray}" goes with "${OWNERS[stray]}", which this step does not have`;
+      const hint = 'remove it; workers have a queue, prefect flows have a pool, child runs have onParentClose and wait';
+      return finding(workflow, [...path, 'run', stray], { rule, message, hint, target: 'key' });
+    });
   });
 
 /** Settings without effect: attempts, input and time limit belong to things that run. */
@@ -59,6 +64,10 @@ export const idleSettings: LintRule = ({ workflows }) =>
       const limit = step.waitForSignal === undefined ? 'remove it' : 'write waitForSignal: {timeout: …} instead';
       if (step.timeout !== undefined) warn(['timeout'], `timeout has no effect on a step that ${waits}`, limit);
       if (step.with !== undefined) warn(['with'], `with has no effect on a step that ${waits}`, 'remove it');
+    }
+    if (step.run?.wait === false && step.run.onParentClose !== undefined) {
+      const hint = 'remove it, or wait: false: a child run that nobody waits for goes on by itself';
+      warn(['run', 'onParentClose'], 'onParentClose has no effect with wait: false', hint);
     }
     const signal = step.waitForSignal;
     if (signal?.onTimeout !== undefined && signal.timeout === undefined) {

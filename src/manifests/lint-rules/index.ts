@@ -1,5 +1,6 @@
 import type { LintRule } from '../manifest.ts';
 import { handlerCollisions, idleSettings, missingTimeouts, oneAction, retryOrder } from './actions.ts';
+import { childWorkflows } from './children.ts';
 import { expressions } from './expressions.ts';
 import { duplicateNames, reservedStreamNames } from './names.ts';
 import { cycles, unknownNeeds } from './needs.ts';
@@ -8,6 +9,7 @@ import { triggerStreams, triggerSubjects, workQueueTriggers } from './triggers.t
 
 /** All rules; the order does not matter, problems are sorted by place. */
 export const LINT_RULES: readonly LintRule[] = [
+  childWorkflows,
   cycles,
   duplicateNames,
   duplicateWindows,

@@ -183,6 +183,20 @@ const STEPS: readonly Case[] = [
     ],
   },
   {
+    name: 'settings of a child run for a worker, a queue for a child run, an end that concerns nobody',
+    text: `${HEAD}  steps:\n    - {name: a, run: {worker: h, wait: false}}\n    - {name: b, run: {workflow: w, queue: q}}\n    - {name: c, run: {workflow: w, wait: false, onParentClose: cancel}}\n`,
+    problems: [
+      'error MR_MANIFEST_INVALID one-action 6:34 spec.steps[0].run.wait',
+      'error MR_MANIFEST_INVALID one-action 7:36 spec.steps[1].run.queue',
+      'warning MR_MANIFEST_INVALID no-effect 8:49 spec.steps[2].run.onParentClose',
+    ],
+  },
+  {
+    name: 'a child run of a workflow that nothing defines (a warning)',
+    text: `${HEAD}  steps: [{name: a, run: {workflow: nobody}}]\n`,
+    problems: ['warning MR_MANIFEST_INVALID child-workflow 5:37 spec.steps[0].run.workflow'],
+  },
+  {
     name: 'a flow without a timeout (a note)',
     text: `${HEAD}  steps: [{name: a, run: {prefect: f/d}}]\n`,
     problems: ['note MR_MANIFEST_INVALID missing-timeout 5:21 spec.steps[0].run'],

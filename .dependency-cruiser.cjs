@@ -9,7 +9,7 @@ const LAYERS = [
   { folders: ['drivers', 'telemetry'] },
   { folders: ['engine'] },
   // These speak the engine's vocabulary: its definitions, states and inputs.
-  { folders: ['manifests', 'worker', 'bridge', 'replay', 'identity', 'audit'] },
+  { folders: ['manifests', 'worker', 'bridge', 'replay', 'storage', 'identity', 'audit'] },
   // Durable functions make themselves known as definitions (manifests), and commands may come to show or start them.
   { folders: ['functions'] },
   // Everything that runs, on memory: what users test with, and what asks whether new code fits old journals.

@@ -9,6 +9,7 @@ import type { Settings } from '../cli/index.ts';
 import { type Check, connectNats, type HttpServer, startHttp } from '../drivers/index.ts';
 import { openJournal, startController, systemAssets } from '../engine/index.ts';
 import { ensureAssets, openDefinitions } from '../manifests/index.ts';
+import { startJanitor } from '../storage/index.ts';
 import type { ProcessTelemetry } from '../telemetry/index.ts';
 import { degradable, starting } from './health.ts';
 
@@ -61,6 +62,9 @@ export async function composeController(parts: ControllerParts): Promise<HttpSer
   // Without Prefect its steps wait; the sweep of a controller that has one finds them.
   const controller = await startController({ door, definitions, queue: bridge?.queue, telemetry });
   onClose('controller', () => controller.stop());
+
+  const janitor = await startJanitor({ door, definitions, telemetry });
+  onClose('janitor', () => janitor.stop());
 
   checks = async () => [...(await controller.checks()), ...degradable((await bridge?.checks()) ?? [])];
   return http;

@@ -18,6 +18,7 @@ export { giveBackMs } from './journal/give-back.ts';
 export { type JetStreamJournalOptions, openJournal } from './journal/journal.jetstream.ts';
 export { MemoryJournal } from './journal/journal.memory.ts';
 export type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './journal/port.ts';
+export { isOld, isPurged } from './journal/purged.ts';
 export * from './model/index.ts';
 export { type ChildPorts, closeChild, startChild, tellParent } from './run/children.ts';
 export { Controller, type ControllerOptions, type ControllerPorts } from './run/controller.ts';

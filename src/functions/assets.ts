@@ -1,5 +1,5 @@
 /** What a durable function needs on the server. Pure. */
-import { type Assets, type Definition, workflowAssets } from '../engine/index.ts';
+import { type Assets, type Definition, type RetentionPolicy, workflowAssets } from '../engine/index.ts';
 
 /** How long the server waits for a sign of life of a run's executor before others may take it over, in ms. */
 export const LEASE_MS = 5_000;
@@ -7,8 +7,8 @@ const HELD = 20_000;
 const NANOS = 1_000_000;
 
 /** The function as the definitions bucket knows it. */
-export function definitionOf(name: string): Omit<Definition, 'digest'> {
-  return { name, code: true, deadLetter: false, steps: [], triggers: [] };
+export function definitionOf(name: string, retention?: RetentionPolicy): Omit<Definition, 'digest'> {
+  return { name, code: true, deadLetter: false, ...(retention && { retention }), steps: [], triggers: [] };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Declaring a durable function. */
 import type { z } from 'zod';
+import { type RetentionPolicy, SHORTEST_RETENTION_MS } from '../engine/index.ts';
 import { isToken, type Json, MillraceError } from '../kernel/index.ts';
 import type { Context, NoSignals, ServedFunction, SignalSchemas, WorkflowFunction } from './types.ts';
 
@@ -11,6 +12,8 @@ export interface WorkflowOptions<I, O, S extends SignalSchemas, A> {
   readonly output?: z.ZodType<O>;
   /** Payloads of its signals by name: `ctx.signal(name)` gives one checked, clients send only what fits. */
   readonly signals?: S;
+  /** How long ended runs are kept, in ms by how they ended, two minutes at least; for ever without. A manifest of kind Function with triggers comes first. */
+  readonly retention?: RetentionPolicy;
 }
 
 /**
@@ -25,7 +28,7 @@ export interface WorkflowOptions<I, O, S extends SignalSchemas, A> {
  * ```
  * @param name letters, digits, `-` and `_`; names the stream `WF_<name>`
  * @param options the function's schemas, which give its types
- * @throws MillraceError MR_USAGE for a name that cannot be one
+ * @throws MillraceError MR_USAGE for a name that cannot be one, for a retention that is too short
  */
 export function workflow<I, O, S extends SignalSchemas = NoSignals, A = I>(
   name: string,
@@ -37,8 +40,24 @@ export function workflow<I, O, S extends SignalSchemas = NoSignals, A = I>(
       hint: 'use letters, digits, "-" and "_", at most 64 characters',
     });
   }
-  const { input, output, signals } = options;
-  return { name, input, ...(output && { output }), ...(signals && { signals }), run };
+  const { input, output, signals, retention } = options;
+  if (retention !== undefined) checkRetention(name, retention);
+  return {
+    ...{ name, input },
+    ...(output && { output }),
+    ...(signals && { signals }),
+    ...(retention && { retention }),
+    run,
+  };
+}
+
+function checkRetention(name: string, retention: RetentionPolicy): void {
+  const { completedMs, failedMs, cancelledMs } = retention;
+  const ages = [completedMs, failedMs, cancelledMs].filter((age) => age !== undefined);
+  if (ages.length > 0 && ages.every((age) => age >= SHORTEST_RETENTION_MS)) return;
+  throw new MillraceError('MR_USAGE', `the retention of "${name}" has no age, or one below two minutes`, {
+    hint: 'give completedMs, failedMs or cancelledMs, 120000 at least: a start that comes twice must find its run',
+  });
 }
 
 /**

@@ -4,7 +4,7 @@ import type { ExecutionPorts } from './runtime.ts';
 import type { Ending } from './types.ts';
 
 export interface HostPorts extends Omit<ExecutionPorts, 'append' | 'entries'> {
-  readonly journal: Pick<Journal, 'append' | 'entries'>;
+  readonly journal: Pick<Journal, 'append' | 'entries' | 'inputsBetween'>;
   /** Keeps what is no input; resolves when it is stored. */
   readonly refuse: (delivery: InputDelivery, code: string, reason: string) => Promise<void>;
   /** Tells whoever waits for the run's end; a hint. */

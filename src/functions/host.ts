@@ -10,7 +10,7 @@
  *   F10 whoever takes a run over says so in the log before any effect of his.
  */
 import type { InputBody, InputDelivery, RunRef, Transition } from '../engine/index.ts';
-import { giveBackMs, isEnded, parseInput } from '../engine/index.ts';
+import { giveBackMs, isEnded, isOld, isPurged, parseInput } from '../engine/index.ts';
 import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { endingOfState } from './ending.ts';
 import { Execution } from './execution.ts';
@@ -74,7 +74,7 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     const body = parsed.value;
     const live = this.#live.get(key);
     if (live !== undefined) return this.#toLive(live, key, input, body, first);
-    if (body.kind === 'start' && body.fresh === true && first) {
+    if (body.kind === 'start' && body.fresh === true && first && !isOld(delivery.at, this.#ports.now())) {
       return this.#start(delivery.run, input, body, noRecall(delivery.run.workflow, key), delivery.at);
     }
     this.#load(key, input, () => this.#cold(delivery.run, input, body, delivery.at));
@@ -186,6 +186,9 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     if (this.#draining) return input.nak();
     const recalled = recall(run.workflow, run.runId, entries);
     const { state } = recalled;
+    // A process that stood still for long may hold what was purged with its run: that must not begin anew.
+    const mayBeGone = state.status === 'new' && isOld(at, this.#ports.now());
+    if (mayBeGone && (await isPurged(this.#ports.journal, { run, seq: input.seq }))) return input.ack();
     if (body.kind === 'start' && state.status === 'new') return this.#start(run, input, body, recalled, at);
     const recorded = body.kind === 'start' || isRecorded(entries, input.seq);
     if (isEnded(state))

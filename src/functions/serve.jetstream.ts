@@ -21,6 +21,7 @@ import {
 } from '../engine/index.ts';
 import { allWakes, inputSubject, MillraceError, wakeSubject, workflowStream } from '../kernel/index.ts';
 import { ensureAssets, openDefinitions, sealDefinition } from '../manifests/index.ts';
+import { type Janitor, startJanitor } from '../storage/index.ts';
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts';
 import { definitionOf, functionAssets } from './assets.ts';
 import { FunctionHost } from './host.ts';
@@ -100,6 +101,7 @@ class Server implements Serving {
   readonly #journal: ReturnType<typeof openJournal>;
   readonly #outbox: ReturnType<typeof openOutbox>;
   readonly #lanes: Lane[] = [];
+  #janitor: Janitor | undefined;
   #timers: DurableConsumption | undefined;
   #draining: Promise<void> | undefined;
 
@@ -123,6 +125,10 @@ class Server implements Serving {
     const { nc } = this.#door;
     await ensureAssets(nc, systemAssets(this.#options.replicas ?? 1));
     for (const fn of functions) await this.#serve(fn);
+    if (functions.some(({ retention }) => retention !== undefined)) {
+      const definitions = await openDefinitions(nc);
+      this.#janitor = await startJanitor({ door: this.#door, definitions, telemetry: this.#telemetry });
+    }
     this.#timers = forwardTimers({ door: this.#door, journal: this.#journal, telemetry: this.#telemetry });
     this.#telemetry.log.info({ worker: this.name, workflows: functions.map(({ name }) => name) }, 'functions served');
   }
@@ -130,7 +136,7 @@ class Server implements Serving {
   async #serve(fn: WorkflowFunction): Promise<void> {
     const { nc } = this.#door;
     const { concurrency = 1_000, keepResting } = this.#options;
-    const definition = await this.#register(fn.name);
+    const definition = await this.#register(fn);
     await ensureAssets(nc, functionAssets(definition, this.#options));
     const resting = keepResting === undefined ? {} : { keepResting };
     const host = new FunctionHost(fn, this.#ports(), { worker: this.name, ...resting });
@@ -144,15 +150,17 @@ class Server implements Serving {
   }
 
   /** Makes the function known to the rest of the system: listings, triggers, controllers that must leave it alone. */
-  async #register(name: string): Promise<Definition> {
+  async #register({ name, retention }: WorkflowFunction): Promise<Definition> {
     const definitions = await openDefinitions(this.#door.nc);
-    const definition = sealDefinition(definitionOf(name));
+    const plain = sealDefinition(definitionOf(name));
+    const definition = sealDefinition(definitionOf(name, retention));
     const current = await definitions.current(name);
+    await definitions.keep(plain); // clients name this one, also where a manifest has given the function triggers
     if (current?.code === true) {
-      await definitions.keep(definition); // clients name this one, also where a manifest has given the function triggers
-      return current;
+      const isManifests = current.triggers.length > 0 || current.description !== undefined;
+      if (isManifests || retention === undefined || current.digest === definition.digest) return current;
     }
-    if (current !== undefined) {
+    if (current !== undefined && current.code !== true) {
       throw new MillraceError('MR_USAGE', `workflow "${name}" is a declared one`, {
         hint: 'give the function another name, or remove the manifest and its runs first',
       });
@@ -207,7 +215,7 @@ class Server implements Serving {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
-    await this.#timers?.stop();
+    await Promise.all([this.#timers?.stop(), this.#janitor?.stop()]);
     await Promise.all(
       this.#lanes.map(async ({ host, inputs, wakes }) => {
         await Promise.all([inputs.stop(), host.drain(deadlineMs)]);

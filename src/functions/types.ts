@@ -1,5 +1,7 @@
 /** What people write durable functions with. */
+
 import type { z } from 'zod';
+import type { RetentionPolicy } from '../engine/index.ts';
 import type { BackoffPolicy, Json } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
 import type { Step } from '../worker/index.ts';
@@ -111,6 +113,7 @@ export interface WorkflowFunction<I = unknown, O = unknown, S extends SignalSche
   /** Checks what it returns. */
   readonly output?: z.ZodType<O> | undefined;
   readonly signals?: S | undefined;
+  readonly retention?: RetentionPolicy | undefined;
   readonly run: (ctx: Context<S>, input: I) => Promise<O>;
 }
 
@@ -120,6 +123,7 @@ export interface ServedFunction {
   readonly input: z.ZodType | undefined;
   readonly output?: z.ZodType | undefined;
   readonly signals?: SignalSchemas | undefined;
+  readonly retention?: RetentionPolicy | undefined;
   readonly run: (ctx: never, input: never) => Promise<unknown>;
 }
 

@@ -17,6 +17,9 @@ export const STREAMS = {
 /** Key-value bucket that holds what was applied: the definitions of workflows, by name and by digest. */
 export const DEFINITIONS_BUCKET = 'millrace_definitions';
 
+/** Key-value bucket of what retention must know besides the streams: pins of runs, and which process sweeps a workflow. */
+export const RETENTION_BUCKET = 'millrace_retention';
+
 /** Header names. `traceparent` and `tracestate` are W3C Trace Context's own. */
 export const HEADERS = {
   traceparent: 'traceparent',
@@ -69,6 +72,8 @@ export const inputSubject = (workflow: string, runId: string): string => `wf.${t
 export const logSubject = (workflow: string, runId: string): string => `wf.${token(workflow)}.log.${token(runId)}`;
 export const allInputs = (workflow: string): string => `wf.${token(workflow)}.in.*`;
 export const allLogs = (workflow: string): string => `wf.${token(workflow)}.log.*`;
+/** Both sides of one run. */
+export const runSubjects = (workflow: string, runId: string): string => `wf.${token(workflow)}.*.${token(runId)}`;
 /** Durable consumer, shared by all controllers, over a workflow's inputs. */
 export const CONTROLLER_CONSUMER = 'controller';
 

@@ -1,5 +1,12 @@
 /** From what was written to what the engine and the server take: defaults filled in, durations as numbers. Pure. */
-import type { Definition, RetryPolicy, StepAction, StepDefinition, StreamAsset } from '../engine/index.ts';
+import type {
+  Definition,
+  RetentionPolicy,
+  RetryPolicy,
+  StepAction,
+  StepDefinition,
+  StreamAsset,
+} from '../engine/index.ts';
 import { MillraceError, parseDuration } from '../kernel/index.ts';
 import { inOrder } from './order.ts';
 import { type StepDocument, type StreamDocument, tryParseSize, type WorkflowDocument } from './schema.ts';
@@ -57,6 +64,16 @@ function stepOf(step: StepDocument): StepDefinition {
   };
 }
 
+function retentionOf({ spec: { retention } }: WorkflowDocument): RetentionPolicy | undefined {
+  if (retention === undefined) return undefined;
+  return {
+    ...optional('completedMs', milliseconds(retention.completed)),
+    ...optional('failedMs', milliseconds(retention.failed)),
+    ...optional('cancelledMs', milliseconds(retention.cancelled)),
+    ...optional('keepLast', retention.keepLast),
+  };
+}
+
 /**
  * The definition of a workflow that passed the checks.
  * @throws MillraceError MR_MANIFEST_INVALID, MR_INPUT_INVALID when it did not
@@ -69,6 +86,7 @@ export function normalizeWorkflow(document: WorkflowDocument): Definition {
     ...optional('timeoutMs', milliseconds(spec.timeout)),
     ...optional('code', spec.code),
     deadLetter: spec.deadLetter,
+    ...optional('retention', retentionOf(document)),
     steps: inOrder(spec.steps).map(stepOf),
     triggers: spec.triggers.map(({ name, stream, subject, when, key }) => ({
       name,

@@ -183,6 +183,14 @@ const trigger = z.strictObject({
   key: expression.optional(),
 });
 
+/** How long runs are kept after their end; `keepLast` runs are kept whatever their age. */
+const retention = z.strictObject({
+  completed: positiveDuration.optional(),
+  failed: positiveDuration.optional(),
+  cancelled: positiveDuration.optional(),
+  keepLast: z.number().int().min(1).max(1_000_000).optional(),
+});
+
 export const workflowSchema = z.strictObject({
   apiVersion,
   kind: z.literal('Workflow'),
@@ -190,6 +198,7 @@ export const workflowSchema = z.strictObject({
   spec: z.strictObject({
     timeout: positiveDuration.optional(),
     deadLetter: z.boolean().default(true),
+    retention: retention.optional(),
     triggers: z.array(trigger).default([]),
     steps: z.array(step).min(1).max(200),
   }),
@@ -200,7 +209,7 @@ export const functionSchema = z.strictObject({
   apiVersion,
   kind: z.literal('Function'),
   metadata,
-  spec: z.strictObject({ triggers: z.array(trigger).default([]) }),
+  spec: z.strictObject({ retention: retention.optional(), triggers: z.array(trigger).default([]) }),
 });
 
 export type StreamDocument = z.infer<typeof streamSchema>;

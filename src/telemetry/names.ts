@@ -51,6 +51,16 @@ export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
   millrace_functions_lost_total: counter('Executions that found another worker in the log and let go', 'workflow'),
   millrace_trigger_messages_total: counter('Source messages, by what became of them', 'workflow', 'trigger', 'outcome'),
   millrace_exhausted_total: counter('Deliveries the server gave up', 'kind'),
+  // retention
+  millrace_retention_runs_total: counter(
+    'Runs purged because their time had come, by how they ended',
+    'workflow',
+    'status',
+  ),
+  millrace_retention_bytes_total: counter('Bytes of the messages of purged runs', 'workflow'),
+  millrace_retention_behind: gauge('Seconds by which the longest waiting run is overdue', 'workflow'),
+  millrace_retention_sweep_seconds: histogram('Time of one round of purging', 'workflow'),
+  millrace_retention_failures_total: counter('Rounds of purging that failed; the next one begins anew', 'workflow'),
   // workers
   millrace_worker_running: gauge('Attempts under way in this worker', 'queue', 'handler'),
   millrace_worker_attempts_total: counter('Attempts this worker has ended', 'queue', 'handler', 'outcome'),

@@ -174,7 +174,11 @@ export class FunctionsWorld {
     return {
       ...processPorts,
       telemetry: this.#telemetry(),
-      journal: { append: signed.append, entries: gated.entries },
+      journal: {
+        append: signed.append,
+        entries: gated.entries,
+        inputsBetween: (run, after, before) => journal.inputsBetween(run, after, before),
+      },
       now: () => this.now,
       after: (ms, then) => this.#after(client, ms, then),
       setTimer: (run, timer, at) =>

@@ -1,14 +1,16 @@
 /** `millrace runs …`: the group, and `runs list`. */
 import { type Command, Option } from 'commander';
 import type { RunStatus } from '../../engine/index.ts';
-import { type RunSummary, selectRuns, summarize } from '../../replay/index.ts';
+import { type RunSummary, selectRuns } from '../../replay/index.ts';
 import type { CliContext } from '../context.ts';
 import { workflowsToSearch } from '../find-run.ts';
 import { formatStatus } from '../format-status.ts';
 import { formatTime, formatTook, oneLine } from '../format-time.ts';
 import { jsonOption, wholeNumber, workflowOption } from '../options.ts';
+import { readSummaries } from '../summaries.ts';
 import { registerControl } from './runs-control.ts';
 import { registerHistory } from './runs-history.ts';
+import { registerKeep } from './runs-keep.ts';
 import { registerShow } from './runs-show.ts';
 import { registerStart } from './runs-start.ts';
 
@@ -25,20 +27,6 @@ interface ListOptions {
   readonly workflow?: string;
   readonly status?: RunStatus;
   readonly limit: number;
-}
-
-/** Summaries of all runs of the workflows, in no order. */
-export async function readSummaries(ctx: CliContext, workflows: readonly string[]): Promise<readonly RunSummary[]> {
-  const reader = await ctx.reader();
-  const found: RunSummary[] = [];
-  for (const workflow of workflows) {
-    const byRun = new Map<string, RunSummary>();
-    for await (const { run, entry } of reader.entries(workflow, ctx.signal)) {
-      byRun.set(run.runId, summarize(byRun.get(run.runId), run, entry));
-    }
-    found.push(...byRun.values());
-  }
-  return found;
 }
 
 function detail(run: RunSummary): string {
@@ -95,4 +83,5 @@ Examples:
   registerHistory(runs, ctx);
   registerStart(runs, ctx);
   registerControl(runs, ctx);
+  registerKeep(runs, ctx);
 }

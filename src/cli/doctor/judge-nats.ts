@@ -1,6 +1,13 @@
 /** What the facts about the NATS server and its streams mean. Pure. */
 import { type Assets, systemAssets, workflowAssets } from '../../engine/index.ts';
-import { CONTROLLER_CONSUMER, formatDuration, hostConsumer, STREAMS, taskConsumer } from '../../kernel/index.ts';
+import {
+  CONTROLLER_CONSUMER,
+  formatDuration,
+  hostConsumer,
+  STREAMS,
+  taskConsumer,
+  workflowStream,
+} from '../../kernel/index.ts';
 import type { ConsumerFact, NatsFacts, StreamFact, SyncFact } from './facts.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
@@ -101,6 +108,25 @@ function judgeDead(streams: readonly StreamFact[]): Finding[] {
   ];
 }
 
+/** From here on a stream without retention is worth a word: a server that keeps everything fills its disk one day. */
+const LARGE_BYTES = 1_000_000_000;
+
+/** That what grows is also purged. */
+export function judgeRetention({ definitions, streams }: NatsFacts): Finding[] {
+  return definitions.flatMap(({ name, retention }) => {
+    const stream = streams.find((one) => one.name === workflowStream(name));
+    if (retention !== undefined || stream === undefined || stream.bytes < LARGE_BYTES) return [];
+    return [
+      warn(
+        'streams',
+        `${stream.name} has ${(stream.bytes / 1e9).toFixed(1)} GB and workflow ${name} no retention`,
+        'ended runs stay for ever, until the disk is full',
+        `give its manifest \`retention: {completed: 7d, failed: 30d, cancelled: 30d}\`, or use \`millrace runs purge\``,
+      ),
+    ];
+  });
+}
+
 function missing(facts: NatsFacts, assets: Assets): { streams: string[]; consumers: string[] } {
   const streams = new Set(facts.streams.map(({ name }) => name));
   const consumers = new Set(facts.consumers.map(({ stream, name }) => `${stream}/${name}`));
@@ -143,7 +169,7 @@ export function judgeAssets(facts: NatsFacts): Finding[] {
   );
   const system = new Set(systemAssets().streams.map(({ name }) => name));
   const ours = facts.streams.filter(({ name }) => system.has(name) || name.startsWith('WF_'));
-  return [...findings, ...judgeReplicas(facts, ours), ...judgeDead(facts.streams)];
+  return [...findings, ...judgeReplicas(facts, ours), ...judgeDead(facts.streams), ...judgeRetention(facts)];
 }
 
 const backlog = (c: ConsumerFact): string => `${c.pending} waiting, ${c.ackPending} under way`;

@@ -87,6 +87,21 @@ export interface TriggerDefinition {
   readonly key?: string;
 }
 
+/**
+ * No retention may be shorter: for so long the server recognises a message that is sent again, and a process that stood still may
+ * come back with one; a start that finds its run gone would begin it anew.
+ */
+export const SHORTEST_RETENTION_MS = 120_000;
+
+/** How long ended runs are kept, in ms by how they ended; a way of ending that is absent is kept for ever. */
+export interface RetentionPolicy {
+  readonly completedMs?: number;
+  readonly failedMs?: number;
+  readonly cancelledMs?: number;
+  /** Nothing is purged while the workflow has no more than so many runs, whatever their age; open ones count. */
+  readonly keepLast?: number;
+}
+
 export interface Definition {
   readonly name: string;
   readonly description?: string;
@@ -105,6 +120,8 @@ export interface Definition {
   readonly output?: string;
   /** Time that work which is out has at a cancel before it is given up; none by default. */
   readonly graceMs?: number;
+  /** What becomes of ended runs; the workflow's current definition counts, whichever a run began with. Kept for ever without. */
+  readonly retention?: RetentionPolicy;
   readonly steps: readonly StepDefinition[];
   readonly triggers: readonly TriggerDefinition[];
 }

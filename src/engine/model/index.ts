@@ -5,11 +5,13 @@ export type {
   CompensationDefinition,
   Definition,
   ForEachDefinition,
+  RetentionPolicy,
   RetryPolicy,
   StepAction,
   StepDefinition,
   TriggerDefinition,
 } from './definition.ts';
+export { SHORTEST_RETENTION_MS } from './definition.ts';
 export { findStep } from './definition-index.ts';
 export { evolve, evolveEntry, fold, foldOnto, stepsOut } from './evolve.ts';
 export {

@@ -2,7 +2,7 @@
  * The controller: takes inputs, decides, appends, sends commands, acknowledges.
  *
  * Job: drive runs forward from their journal, any number of controllers at once. Boundary: ports only (Journal, Outbox,
- * DefinitionLookup, Clock, Telemetry); the rules are in model/. Invariants (docs/architecture.md, R1 to R7):
+ * DefinitionLookup, Clock, Telemetry); the rules are in model/. Invariants (docs/architecture.md, R1 to R8):
  *   R1 input → transition → command → ack, in this order; a crash anywhere is repaired by the redelivery (events leave last,
  *      and only the ack waits for them, not the run's next input);
  *   R2 one run at a time in a process; between processes the append's expected sequence decides;
@@ -10,7 +10,8 @@
  *   R4 an input that was handled before sends its commands again (those the run still wants) and nothing else;
  *   R5 poison, and what can never be decided, becomes a dead letter before it is terminated;
  *   R6 what fails for now is given back with growing delay, and its run is not taken for granted until looked up;
- *   R7 spans are recorded by the process whose append succeeded, once, never on sending again.
+ *   R7 spans are recorded by the process whose append succeeded, once, never on sending again;
+ *   R8 an input that was purged with its run while it was in hand is not decided: it would begin the run anew.
  */
 import {
   type Clock,
@@ -23,6 +24,7 @@ import {
 import type { Telemetry } from '../../telemetry/index.ts';
 import { giveBackMs } from '../journal/give-back.ts';
 import type { InputDelivery, Journal, RunRef, StoredInput } from '../journal/port.ts';
+import { isOld, isPurged } from '../journal/purged.ts';
 import {
   type Definition,
   decision,
@@ -228,6 +230,9 @@ export class Controller {
       return { known: settled, outcome: await this.#refuse(input, missing(input.run, body, before)) };
     }
     const { seq, at } = input;
+    if (before.status === 'new' && definition.retention !== undefined && isOld(at, this.#ports.clock.now())) {
+      if (await isPurged(this.#ports.journal, input)) return { known: settled, outcome: 'nothing' }; // R8
+    }
     const { transitions, after: decided } = decision(definition, before, { seq, at, body });
     if (transitions.length === 0) return { known: settled, outcome: 'nothing' };
     const entry: LogEntry = { v: 1, cause: seq, at, transitions };

@@ -4,6 +4,7 @@ import { childWorkflows } from './children.ts';
 import { expressions } from './expressions.ts';
 import { duplicateNames, reservedStreamNames } from './names.ts';
 import { cycles, unknownNeeds } from './needs.ts';
+import { retentionAges } from './retention.ts';
 import { duplicateWindows, evenReplicas, overlappingSubjects, reservedSubjects } from './streams.ts';
 import { triggerStreams, triggerSubjects, workQueueTriggers } from './triggers.ts';
 
@@ -22,6 +23,7 @@ export const LINT_RULES: readonly LintRule[] = [
   overlappingSubjects,
   reservedStreamNames,
   reservedSubjects,
+  retentionAges,
   retryOrder,
   triggerStreams,
   triggerSubjects,

@@ -82,6 +82,13 @@ describe('NATS', () => {
     ]);
   });
 
+  test('a large stream without retention', () => {
+    const streams = healthy().streams.map((stream) => ({ ...stream, bytes: stream.name === 'WF_w' ? 2.5e9 : 0 }));
+    expect(troubles(judge(healthy({ streams })))).toEqual(['warn WF_w has 2.5 GB and workflow w no retention']);
+    const definitions = healthy().definitions.map((one) => ({ ...one, retention: { completedMs: 1e9 } }));
+    expect(troubles(judge(healthy({ streams, definitions })))).toEqual([]);
+  });
+
   test('what was applied and is gone', () => {
     const { streams, consumers } = healthy();
     const facts = healthy({

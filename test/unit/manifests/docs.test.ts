@@ -20,6 +20,7 @@ describe('docs/manifests.md', () => {
   test('names every field', () => {
     const paths: readonly (readonly PropertyKey[])[] = [
       ['spec'],
+      ['spec', 'retention'],
       ['spec', 'triggers', 0],
       ['spec', 'steps', 0],
       ['spec', 'steps', 0, 'run'],

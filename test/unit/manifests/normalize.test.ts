@@ -23,6 +23,18 @@ describe('a workflow', () => {
     expect(digest).toMatch(/^[0-9a-f]{16}$/);
   });
 
+  test('retention in milliseconds, and only ages that can be kept', () => {
+    const steps = '  steps: [{name: a, run: {worker: h}}]\n';
+    const kept = (retention: string) => check(`${HEAD}  retention: ${retention}\n${steps}`);
+    expect(kept('{completed: 7d, failed: 30d, keepLast: 10}').definitions[0]?.retention).toEqual({
+      ...{ completedMs: 7 * 86_400_000, failedMs: 30 * 86_400_000, keepLast: 10 },
+    });
+    const rules = (retention: string) => kept(retention).problems.map(({ rule }) => rule);
+    expect(rules('{completed: 2m}')).not.toContain('short-retention');
+    expect(rules('{completed: 1m59s}')).toContain('short-retention');
+    expect(rules('{keepLast: 10}')).toContain('idle-retention');
+  });
+
   test('keeps every setting, in milliseconds', () => {
     const spec = `  timeout: 1h30m
   deadLetter: false

@@ -1,5 +1,6 @@
 /** From what was written to what the engine and the server take: defaults filled in, durations as numbers. Pure. */
 import type {
+  CompensationDefinition,
   Definition,
   RetentionPolicy,
   RetryPolicy,
@@ -46,21 +47,46 @@ function actionOf(step: StepDocument): StepAction {
   });
 }
 
-function retryOf({ retry, run }: StepDocument): RetryPolicy {
-  const { maxAttempts = run?.workflow === undefined ? 3 : 1, initial, factor, max, jitter, maxLost } = retry;
-  return { maxAttempts, initialMs: parseDuration(initial), factor, maxMs: parseDuration(max), jitter, maxLost };
+/** @param attempts when the policy does not say */
+function retryOf(retry: StepDocument['retry'], attempts: number): RetryPolicy {
+  const { maxAttempts = attempts, initial, factor, max, jitter, maxLost, ...rare } = retry;
+  return {
+    ...{ maxAttempts, initialMs: parseDuration(initial), factor, maxMs: parseDuration(max), jitter, maxLost },
+    ...optional('maxElapsedMs', milliseconds(rare.maxElapsed)),
+    ...optional('nonRetryable', rare.nonRetryable),
+    ...optional('onExhausted', rare.onExhausted === 'pause' ? 'pause' : undefined),
+  };
+}
+
+function compensationOf({ run, with: members, retry, timeout }: NonNullable<StepDocument['compensate']>) {
+  return {
+    handler: run.worker,
+    queue: run.queue ?? 'default',
+    ...optional('with', members),
+    retry: retryOf(retry, 3),
+    ...optional('timeoutMs', milliseconds(timeout)),
+  } satisfies CompensationDefinition;
+}
+
+/** Zero is none. */
+function graceOf(cancelGrace: string | undefined): number | undefined {
+  return milliseconds(cancelGrace) || undefined;
 }
 
 function stepOf(step: StepDocument): StepDefinition {
   const waits = step.run === undefined;
+  const beats = step.run?.worker !== undefined;
   return {
     name: step.name,
     needs: step.needs,
     ...optional('when', step.when),
     ...optional('with', waits ? undefined : step.with),
     action: actionOf(step),
-    retry: retryOf(step),
+    retry: retryOf(step.retry, step.run?.workflow === undefined ? 3 : 1),
     ...optional('timeoutMs', waits ? undefined : milliseconds(step.timeout)),
+    ...optional('queueTimeoutMs', waits ? undefined : milliseconds(step.queueTimeout)),
+    ...optional('heartbeatTimeoutMs', beats ? milliseconds(step.heartbeatTimeout) : undefined),
+    ...optional('compensate', waits || step.compensate === undefined ? undefined : compensationOf(step.compensate)),
   };
 }
 
@@ -84,6 +110,8 @@ export function normalizeWorkflow(document: WorkflowDocument): Definition {
     name: metadata.name,
     ...optional('description', metadata.description),
     ...optional('timeoutMs', milliseconds(spec.timeout)),
+    ...optional('graceMs', graceOf(spec.cancelGrace)),
+    ...optional('output', spec.output),
     ...optional('code', spec.code),
     deadLetter: spec.deadLetter,
     ...optional('retention', retentionOf(document)),

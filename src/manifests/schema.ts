@@ -144,6 +144,16 @@ const retry = z.strictObject({
   max: duration.default('1m'),
   jitter: z.number().min(0).max(1).default(0.2),
   maxLost: z.number().int().min(0).max(1_000).default(10),
+  maxElapsed: positiveDuration.optional(),
+  nonRetryable: z.array(z.string().min(1).max(64)).min(1).max(100).optional(),
+  onExhausted: z.enum(['fail', 'pause']).optional(),
+});
+
+const compensate = z.strictObject({
+  run: z.strictObject({ worker: handler, queue: name.optional() }),
+  with: z.record(z.string().min(1), expression).optional(),
+  retry: retry.prefault({}),
+  timeout: positiveDuration.optional(),
 });
 
 /** One of `worker`, `prefect`, `workflow`; a rule checks that, since a union of shapes gives errors nobody can read. */
@@ -173,6 +183,9 @@ const step = z.strictObject({
   waitForSignal: waitForSignal.optional(),
   retry: retry.prefault({}),
   timeout: positiveDuration.optional(),
+  queueTimeout: positiveDuration.optional(),
+  heartbeatTimeout: positiveDuration.optional(),
+  compensate: compensate.optional(),
 });
 
 const trigger = z.strictObject({
@@ -197,6 +210,8 @@ export const workflowSchema = z.strictObject({
   metadata,
   spec: z.strictObject({
     timeout: positiveDuration.optional(),
+    cancelGrace: duration.optional(),
+    output: expression.optional(),
     deadLetter: z.boolean().default(true),
     retention: retention.optional(),
     triggers: z.array(trigger).default([]),

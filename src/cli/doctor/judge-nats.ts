@@ -187,11 +187,13 @@ function judgeWorkers(facts: NatsFacts): Finding[] {
   const byName = new Map(facts.consumers.map((consumer) => [`${consumer.stream}/${consumer.name}`, consumer]));
   const needed = new Map<string, { readonly who: string; readonly todo: string }>();
   for (const { steps } of facts.definitions) {
-    for (const { action } of steps) {
-      if (action.kind === 'worker') {
-        const who = `a worker for handler ${action.handler} on queue ${action.queue}`;
-        needed.set(`${STREAMS.tasks}/${taskConsumer(action.queue, action.handler)}`, { who, todo: `start ${who}` });
-      } else if (action.kind === 'prefect') {
+    for (const { action, compensate } of steps) {
+      for (const work of [action.kind === 'worker' ? action : undefined, compensate]) {
+        if (work === undefined) continue;
+        const who = `a worker for handler ${work.handler} on queue ${work.queue}`;
+        needed.set(`${STREAMS.tasks}/${taskConsumer(work.queue, work.handler)}`, { who, todo: `start ${who}` });
+      }
+      if (action.kind === 'prefect') {
         const who = `a flow host of pool ${action.pool}`;
         needed.set(`${STREAMS.flows}/${hostConsumer(action.pool)}`, { who, todo: `start ${who}` });
       }

@@ -63,7 +63,13 @@ export const idleSettings: LintRule = ({ workflows }) =>
     if (waits !== undefined) {
       const limit = step.waitForSignal === undefined ? 'remove it' : 'write waitForSignal: {timeout: …} instead';
       if (step.timeout !== undefined) warn(['timeout'], `timeout has no effect on a step that ${waits}`, limit);
-      if (step.with !== undefined) warn(['with'], `with has no effect on a step that ${waits}`, 'remove it');
+      for (const field of ['with', 'queueTimeout', 'heartbeatTimeout', 'compensate'] as const) {
+        if (step[field] !== undefined) warn([field], `${field} has no effect on a step that ${waits}`, 'remove it');
+      }
+    }
+    if (step.run?.prefect !== undefined && step.heartbeatTimeout !== undefined) {
+      const hint = 'remove it; the bridge finds out within seconds when a flow host is gone';
+      warn(['heartbeatTimeout'], 'heartbeatTimeout has no effect on a Prefect flow', hint);
     }
     if (step.run?.wait === false && step.run.onParentClose !== undefined) {
       const hint = 'remove it, or wait: false: a child run that nobody waits for goes on by itself';
@@ -77,29 +83,54 @@ export const idleSettings: LintRule = ({ workflows }) =>
     return found;
   });
 
-/** A longest wait that is shorter than the first one. */
+/** A longest wait that is shorter than the first one, of a step and of its compensation. */
 export const retryOrder: LintRule = ({ workflows }) =>
   eachStep(workflows, (workflow, step, path) => {
-    const { initial, max } = step.retry;
-    if ((tryParseDuration(max) ?? 0) >= (tryParseDuration(initial) ?? 0)) return [];
-    const message = `retry.max (${max}) is shorter than retry.initial (${initial})`;
-    const hint = 'the wait grows from initial to max; make max at least as long (the defaults are 1s and 1m)';
-    return [finding(workflow, [...path, 'retry'], { rule: 'retry-order', message, hint, target: 'key' })];
+    const policies = [
+      [step.retry, [...path, 'retry']],
+      [step.compensate?.retry, [...path, 'compensate', 'retry']],
+    ] as const;
+    return policies.flatMap(([retry, at]) => {
+      if (retry === undefined) return [];
+      const { initial, max } = retry;
+      if ((tryParseDuration(max) ?? 0) >= (tryParseDuration(initial) ?? 0)) return [];
+      const message = `retry.max (${max}) is shorter than retry.initial (${initial})`;
+      const hint = 'the wait grows from initial to max; make max at least as long (the defaults are 1s and 1m)';
+      return [finding(workflow, at, { rule: 'retry-order', message, hint, target: 'key' })];
+    });
+  });
+
+/** A silence that can never be noticed before the attempt's own time is over. */
+export const heartbeatOrder: LintRule = ({ workflows }) =>
+  eachStep(workflows, (workflow, step, path) => {
+    const { timeout, heartbeatTimeout } = step;
+    if (timeout === undefined || heartbeatTimeout === undefined) return [];
+    if ((tryParseDuration(heartbeatTimeout) ?? 0) < (tryParseDuration(timeout) ?? 0)) return [];
+    const message = `heartbeatTimeout (${heartbeatTimeout}) is not shorter than timeout (${timeout})`;
+    const hint = 'an attempt that is silent is then found by its timeout only; make heartbeatTimeout a fraction of it';
+    const details = { rule: 'heartbeat-order', severity: 'warning', message, hint, target: 'key' } as const;
+    return [finding(workflow, [...path, 'heartbeatTimeout'], details)];
   });
 
 /** Two handlers that differ only in "." and "-" would share one queue of tasks. */
 export const handlerCollisions: LintRule = ({ workflows }) => {
   const first = new Map<string, string>();
   return eachStep(workflows, (workflow, step, path) => {
-    const handler = step.run?.worker;
-    if (handler === undefined) return [];
-    const key = `${step.run?.queue ?? 'default'}/${handlerToken(handler)}`;
-    const known = first.get(key) ?? handler;
-    first.set(key, known);
-    if (known === handler) return [];
-    const message = `handlers "${handler}" and "${known}" become the same subject`;
-    const hint = 'dots become "-" in subjects; rename one of them';
-    return [finding(workflow, [...path, 'run', 'worker'], { rule: 'handler-collision', message, hint })];
+    const named = [
+      [step.run, [...path, 'run', 'worker']],
+      [step.compensate?.run, [...path, 'compensate', 'run', 'worker']],
+    ] as const;
+    return named.flatMap(([run, at]) => {
+      const handler = run?.worker;
+      if (handler === undefined) return [];
+      const key = `${run?.queue ?? 'default'}/${handlerToken(handler)}`;
+      const known = first.get(key) ?? handler;
+      first.set(key, known);
+      if (known === handler) return [];
+      const message = `handlers "${handler}" and "${known}" become the same subject`;
+      const hint = 'dots become "-" in subjects; rename one of them';
+      return [finding(workflow, at, { rule: 'handler-collision', message, hint })];
+    });
   });
 };
 

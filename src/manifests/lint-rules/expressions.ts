@@ -9,13 +9,16 @@ interface Use {
   readonly source: string;
   readonly path: FieldPath;
   readonly variables: readonly string[];
-  /** The step it belongs to; none for a trigger's. */
+  /** The step it belongs to; none for a trigger's, and for the workflow's output, which may read every step. */
   readonly step?: string;
+  /** It is evaluated when its own step has ended. */
+  readonly afterwards?: true;
 }
 
 function usesOf(workflow: WorkflowManifest): readonly Use[] {
-  const { triggers, steps } = workflow.value.spec;
+  const { triggers, steps, output } = workflow.value.spec;
   const uses: Use[] = [];
+  if (output !== undefined) uses.push({ source: output, path: ['spec', 'output'], variables: STEP_VARIABLES });
   for (const [n, trigger] of triggers.entries()) {
     for (const field of ['when', 'key'] as const) {
       const source = trigger[field];
@@ -23,11 +26,14 @@ function usesOf(workflow: WorkflowManifest): readonly Use[] {
       if (source !== undefined) uses.push({ source, path, variables: TRIGGER_VARIABLES });
     }
   }
-  for (const [n, { name, when, with: members = {} }] of steps.entries()) {
+  for (const [n, { name, when, with: members = {}, compensate }] of steps.entries()) {
     const of = { variables: STEP_VARIABLES, step: name };
     if (when !== undefined) uses.push({ source: when, path: ['spec', 'steps', n, 'when'], ...of });
     for (const [member, source] of Object.entries(members)) {
       uses.push({ source, path: ['spec', 'steps', n, 'with', member], ...of });
+    }
+    for (const [member, source] of Object.entries(compensate?.with ?? {})) {
+      uses.push({ source, path: ['spec', 'steps', n, 'compensate', 'with', member], ...of, afterwards: true });
     }
   }
   return uses;
@@ -48,7 +54,10 @@ export const expressions: LintRule = ({ workflows }) =>
     return usesOf(workflow).flatMap((use): readonly Finding[] => {
       try {
         const members = compileExpression(use.source, use.variables).members('steps');
-        return use.step === undefined ? [] : unreachableSteps(workflow, use, use.step, members, names);
+        const read = use.afterwards === true ? members.filter((member) => member !== use.step) : members;
+        return use.step === undefined
+          ? unknownSteps(workflow, use, read, names)
+          : unreachableSteps(workflow, use, use.step, read, names);
       } catch (error) {
         const hint = compileHint(use, names);
         return [
@@ -57,6 +66,21 @@ export const expressions: LintRule = ({ workflows }) =>
       }
     });
   });
+
+function unknownSteps(
+  workflow: WorkflowManifest,
+  use: Use,
+  members: readonly string[],
+  names: readonly string[],
+): readonly Finding[] {
+  return members
+    .filter((member) => !names.includes(member))
+    .map((member) => {
+      const message = `expression reads step "${member}", which is no step of this workflow`;
+      const hint = suggest(member, names, 'steps');
+      return finding(workflow, use.path, { rule: 'expression-step', code: 'MR_EXPRESSION', message, hint });
+    });
+}
 
 function unreachableSteps(
   workflow: WorkflowManifest,

@@ -1,5 +1,5 @@
 import type { LintRule } from '../manifest.ts';
-import { handlerCollisions, idleSettings, missingTimeouts, oneAction, retryOrder } from './actions.ts';
+import { handlerCollisions, heartbeatOrder, idleSettings, missingTimeouts, oneAction, retryOrder } from './actions.ts';
 import { childWorkflows } from './children.ts';
 import { expressions } from './expressions.ts';
 import { duplicateNames, reservedStreamNames } from './names.ts';
@@ -17,6 +17,7 @@ export const LINT_RULES: readonly LintRule[] = [
   evenReplicas,
   expressions,
   handlerCollisions,
+  heartbeatOrder,
   idleSettings,
   missingTimeouts,
   oneAction,

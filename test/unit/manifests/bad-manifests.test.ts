@@ -216,6 +216,40 @@ const STEPS: readonly Case[] = [
     problems: ['error MR_MANIFEST_INVALID retry-order 5:39 spec.steps[0].retry'],
   },
   {
+    name: 'settings of work on steps that do none (warnings)',
+    text: `${HEAD}  steps:\n    - {name: a, sleep: 1s, queueTimeout: 1s, heartbeatTimeout: 1s, compensate: {run: {worker: u}}}\n    - {name: b, run: {prefect: f/d}, timeout: 5m, heartbeatTimeout: 1s}\n`,
+    problems: [
+      'warning MR_MANIFEST_INVALID no-effect 6:28 spec.steps[0].queueTimeout',
+      'warning MR_MANIFEST_INVALID no-effect 6:46 spec.steps[0].heartbeatTimeout',
+      'warning MR_MANIFEST_INVALID no-effect 6:68 spec.steps[0].compensate',
+      'warning MR_MANIFEST_INVALID no-effect 7:51 spec.steps[1].heartbeatTimeout',
+    ],
+  },
+  {
+    name: 'a silence longer than the whole attempt (warning)',
+    text: `${HEAD}  steps: [{name: a, run: {worker: h}, timeout: 1m, heartbeatTimeout: 60s}]\n`,
+    problems: ['warning MR_MANIFEST_INVALID heartbeat-order 5:52 spec.steps[0].heartbeatTimeout'],
+  },
+  {
+    name: 'a policy that neither fails nor pauses, and a compensation without a worker',
+    text: `${HEAD}  steps: [{name: a, run: {worker: h}, retry: {onExhausted: wait, nonRetryable: []}, compensate: {run: {}}}]\n`,
+    problems: [
+      'error MR_MANIFEST_INVALID value 5:60 spec.steps[0].retry.onExhausted',
+      'error MR_MANIFEST_INVALID value 5:80 spec.steps[0].retry.nonRetryable',
+      'error MR_MANIFEST_INVALID required 5:98 spec.steps[0].compensate.run.worker',
+    ],
+  },
+  {
+    name: 'a compensation with a longest wait below the first',
+    text: `${HEAD}  steps: [{name: a, run: {worker: h}, compensate: {run: {worker: u}, retry: {initial: 2m}}}]\n`,
+    problems: ['error MR_MANIFEST_INVALID retry-order 5:70 spec.steps[0].compensate.retry'],
+  },
+  {
+    name: 'a compensation whose handler becomes the subject of another',
+    text: `${HEAD}  steps: [{name: a, run: {worker: x.y}, compensate: {run: {worker: x-y}}}]\n`,
+    problems: ['error MR_MANIFEST_INVALID handler-collision 5:68 spec.steps[0].compensate.run.worker'],
+  },
+  {
     name: 'handlers that become one subject',
     text: `${HEAD}  steps: [{name: a, run: {worker: x.y}}, {name: b, run: {worker: x-y}}]\n`,
     problems: ['error MR_MANIFEST_INVALID handler-collision 5:66 spec.steps[1].run.worker'],
@@ -223,6 +257,16 @@ const STEPS: readonly Case[] = [
 ];
 
 const EXPRESSIONS: readonly Case[] = [
+  {
+    name: 'a compensation that reads a step which need not have ended',
+    text: `${HEAD}  steps:\n    - {name: a, run: {worker: h}, compensate: {run: {worker: u}, with: {x: steps.a, y: steps.b}}}\n    - {name: b, needs: [a], run: {worker: h}}\n`,
+    problems: ['error MR_EXPRESSION expression-step 6:88 spec.steps[0].compensate.with.y'],
+  },
+  {
+    name: 'an output that reads a step which does not exist',
+    text: `${HEAD}  output: steps.a.x + steps.c\n  steps: [{name: a, run: {worker: h}}]\n`,
+    problems: ['error MR_EXPRESSION expression-step 5:11 spec.output'],
+  },
   {
     name: 'an expression that does not parse',
     text: `${HEAD}  steps: [{name: a, sleep: 1s, when: "payload.n >="}]\n`,

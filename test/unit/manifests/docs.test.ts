@@ -9,7 +9,7 @@ const examples = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => ma
 
 describe('docs/manifests.md', () => {
   test('has examples without a problem', () => {
-    expect(examples.length).toBeGreaterThanOrEqual(4);
+    expect(examples.length).toBeGreaterThanOrEqual(5);
     const orders = 'apiVersion: millrace/v1\nkind: Stream\nmetadata: {name: ORDERS}\nspec: {subjects: [orders.>]}\n';
     const children = ['invoice', 'survey'].map(
       (name) => `apiVersion: millrace/v1\nkind: Function\nmetadata: {name: ${name}}\nspec: {triggers: []}\n`,
@@ -26,6 +26,7 @@ describe('docs/manifests.md', () => {
       ['spec', 'steps', 0, 'run'],
       ['spec', 'steps', 0, 'waitForSignal'],
       ['spec', 'steps', 0, 'retry'],
+      ['spec', 'steps', 0, 'compensate'],
       ['metadata'],
     ];
     const fields = [...fieldsAt(streamSchema, ['spec']), ...paths.flatMap((path) => fieldsAt(workflowSchema, path))];

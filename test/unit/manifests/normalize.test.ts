@@ -65,6 +65,40 @@ describe('a workflow', () => {
     });
   });
 
+  test('keeps what ends a step and a run gently, and leaves out what is the default', () => {
+    const spec = `  cancelGrace: 10s
+  output: steps.a
+  steps:
+    - name: a
+      run: {worker: h}
+      queueTimeout: 1m
+      heartbeatTimeout: 5s
+      retry: {maxElapsed: 1h, nonRetryable: [NO], onExhausted: pause}
+      compensate: {run: {worker: u, queue: q}, with: {n: payload.n}, timeout: 2s, retry: {maxAttempts: 5, onExhausted: fail}}
+`;
+    const { graceMs, output, steps } = definition(spec) ?? { steps: [] };
+    expect({ graceMs, output, step: steps[0] }).toStrictEqual({
+      graceMs: 10_000,
+      output: 'steps.a',
+      step: {
+        name: 'a',
+        needs: [],
+        action: { kind: 'worker', handler: 'h', queue: 'default' },
+        retry: { ...RETRY, maxElapsedMs: 3_600_000, nonRetryable: ['NO'], onExhausted: 'pause' },
+        queueTimeoutMs: 60_000,
+        heartbeatTimeoutMs: 5_000,
+        compensate: {
+          handler: 'u',
+          queue: 'q',
+          with: { n: 'payload.n' },
+          retry: { ...RETRY, maxAttempts: 5 },
+          timeoutMs: 2_000,
+        },
+      },
+    });
+    expect(definition('  cancelGrace: 0s\n  steps: [{name: a, sleep: 1s}]\n')).not.toHaveProperty('graceMs');
+  });
+
   test('has its steps after what they need, otherwise as written', () => {
     const steps = ['{name: d, needs: [b, a]', '{name: c', '{name: b, needs: [a]', '{name: a'];
     const names = definition(`  steps: [${steps.map((step) => `${step}, sleep: 1s}`).join(', ')}]\n`)?.steps;

@@ -95,7 +95,21 @@ export interface PrefectOptions {
   readonly port?: number;
   /** Base URL of an OTLP/HTTP receiver, handed to clients (the flow host): the server itself makes no spans. */
   readonly otlpEndpoint?: string;
+  /** Prefect's message bus on JetStream instead of in memory (ops/prefect/prefect_nats). */
+  readonly messaging?: { readonly natsUrl: string };
   readonly detached?: boolean;
+}
+
+const PREFECT_PACKAGES = join(OPS_DIR, 'prefect');
+
+function messagingEnv({ messaging }: PrefectOptions): Record<string, string> {
+  if (messaging === undefined) return {};
+  return {
+    PYTHONPATH: PREFECT_PACKAGES,
+    PREFECT_MESSAGING_BROKER: 'prefect_nats.messaging',
+    PREFECT_MESSAGING_CACHE: 'prefect_nats.messaging',
+    PREFECT_NATS_URL: messaging.natsUrl,
+  };
 }
 
 /** Prefect reports usage from the server, from clients, and advertises in its web page. All three are off. */
@@ -134,6 +148,7 @@ export async function prefectSpec(options: PrefectOptions): Promise<ServerSpec> 
       PREFECT_SERVER_LOGGING_LEVEL: 'WARNING',
       PREFECT_SERVER_DATABASE_CONNECTION_URL: `sqlite+aiosqlite:///${database}`,
       PREFECT__SERVER_FINAL: '1',
+      ...messagingEnv(options),
     },
     dir: options.dir,
     detached: options.detached ?? false,

@@ -76,9 +76,16 @@ async function openBridge(
   { settings, telemetry, onClose }: ControllerParts,
   opened: BridgeParts,
 ): Promise<Bridge | undefined> {
-  const { prefectUrl, prefectApiKey, redisUrl } = settings;
+  const { prefectUrl, prefectApiKey, prefectEvents, redisUrl } = settings;
   if (prefectUrl === undefined) return undefined;
-  const bridge = await startBridge({ ...opened, prefectUrl, apiKey: prefectApiKey, redisUrl, telemetry });
+  const bridge = await startBridge({
+    ...opened,
+    prefectUrl,
+    apiKey: prefectApiKey,
+    events: prefectEvents,
+    redisUrl,
+    telemetry,
+  });
   onClose('bridge', () => bridge.stop());
   return bridge;
 }

@@ -52,6 +52,11 @@ const environment = z.object({
   MILLRACE_REDIS_URL: url('an address such as redis://127.0.0.1:6379', ['redis:', 'rediss:']),
   MILLRACE_PREFECT_URL: url("the address of Prefect's API, such as http://127.0.0.1:4200/api", HTTP),
   MILLRACE_PREFECT_API_KEY: text,
+  MILLRACE_PREFECT_EVENTS: text
+    .transform((value) => value ?? 'socket')
+    .refine((value) => ['socket', 'stream'].includes(value), {
+      message: "expected socket (Prefect's event socket) or stream (its event bus, where that is prefect_nats)",
+    }),
   MILLRACE_PREFECT_UI_URL: url("the address of Prefect's UI, such as http://127.0.0.1:4200", HTTP),
   MILLRACE_OTLP_URL: url('the base of an OTLP/HTTP receiver, such as http://127.0.0.1:4318', HTTP),
   MILLRACE_JAEGER_URL: url("the address of Jaeger's UI, such as http://127.0.0.1:16686", HTTP),
@@ -97,6 +102,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): S
     logLevel: e.MILLRACE_LOG_LEVEL,
     pool: e.MILLRACE_POOL,
     groupCommit: e.MILLRACE_GROUP_COMMIT,
+    prefectEvents: e.MILLRACE_PREFECT_EVENTS,
     ...defined({
       natsToken: e.MILLRACE_NATS_TOKEN,
       natsCreds: e.MILLRACE_NATS_CREDS,

@@ -3,6 +3,7 @@ export {
   createPrefectClient,
   type Deployment,
   type FlowRun,
+  PREFECT_EVENTS_STREAM,
   type PrefectApi,
   type PrefectClientOptions,
   type TaskRun,

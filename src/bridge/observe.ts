@@ -13,28 +13,37 @@ export interface ObserveOptions {
   readonly telemetry: Telemetry;
 }
 
-/** Never rejects: what is lost here, the sweep finds. */
-export async function observe(options: ObserveOptions, observation: Observation): Promise<void> {
+/**
+ * Hands the observation on.
+ * @throws MillraceError MR_NATS, MR_REDIS_UNREACHABLE, MR_PAYLOAD_TOO_LARGE when it could not be
+ */
+export async function handOn(options: ObserveOptions, observation: Observation): Promise<void> {
   const { key, state } = observation;
   if (!options.isOurs(key.workflow)) return;
-  try {
-    switch (state.type) {
-      case 'SCHEDULED': // whoever created it has told the run; `Late` and the like are names of the same state
-        return;
-      case 'PENDING':
-      case 'RUNNING':
-      case 'PAUSED': {
-        const { body, msgId } = flowReport(key, observation.flowRunId, state, 'events');
-        await options.journal.send({ workflow: key.workflow, runId: key.runId }, body, { msgId });
-        return;
-      }
-      case 'CANCELLED':
-      case 'CANCELLING':
-        return await options.queue.enqueue(key);
-      default: // an end: the host reports it with its result or its error, and goes first
-        return await options.queue.enqueue(key, { delayMs: PATIENCE.reportMs });
+  switch (state.type) {
+    case 'SCHEDULED': // whoever created it has told the run; `Late` and the like are names of the same state
+      return;
+    case 'PENDING':
+    case 'RUNNING':
+    case 'PAUSED': {
+      const { body, msgId } = flowReport(key, observation.flowRunId, state, 'events');
+      await options.journal.send({ workflow: key.workflow, runId: key.runId }, body, { msgId });
+      return;
     }
+    case 'CANCELLED':
+    case 'CANCELLING':
+      return options.queue.enqueue(key);
+    default: // an end: the host reports it with its result or its error, and goes first
+      return options.queue.enqueue(key, { delayMs: PATIENCE.reportMs });
+  }
+}
+
+/** {@link handOn} for a source that cannot tell it again. Never rejects: what is lost here, the sweep finds. */
+export async function observe(options: ObserveOptions, observation: Observation): Promise<void> {
+  try {
+    await handOn(options, observation);
   } catch (error) {
+    const { key } = observation;
     options.telemetry.metrics.count('millrace_prefect_events_lost_total');
     options.telemetry.log.debug({ ...key, error: messageOf(error) }, 'an observation was lost, the sweep will find it');
   }

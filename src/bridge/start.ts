@@ -3,8 +3,8 @@ import { type Check, type NatsDoor, systemClock } from '../drivers/index.ts';
 import type { Journal, ReconcileQueue } from '../engine/index.ts';
 import { type Clock, isMillraceError, messageOf } from '../kernel/index.ts';
 import type { Telemetry } from '../telemetry/index.ts';
-import { observe } from './observe.ts';
-import { createPrefectClient, openEventSocket, type PrefectApi } from './prefect/index.ts';
+import { handOn, observe } from './observe.ts';
+import { createPrefectClient, openEventSocket, openEventStream, type PrefectApi } from './prefect/index.ts';
 import {
   bullQueue,
   type CheckedQueue,
@@ -23,6 +23,8 @@ export interface BridgeOptions {
   /** Prefect's API, `http://host:4200/api`. */
   readonly prefectUrl: string;
   readonly apiKey?: string | undefined;
+  /** Where Prefect's state changes are heard of: its event socket (the default), or the stream of prefect_nats. */
+  readonly events?: 'socket' | 'stream';
   /** Without it the queue is this process's memory: right for one controller only. */
   readonly redisUrl?: string | undefined;
   readonly telemetry: Telemetry;
@@ -68,16 +70,19 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
   const consumption = await queue.consume((key) => reconciler.reconcile(key), {
     concurrency: options.concurrency ?? 8,
   });
-  const socket = openEventSocket({
-    ...{ url: prefectUrl, apiKey, clock, telemetry },
-    onObservation: (observation) => void observe(observing, observation),
-  });
+  const events =
+    options.events === 'stream'
+      ? openEventStream({ door, clock, telemetry, onObservation: (observation) => handOn(observing, observation) })
+      : openEventSocket({
+          ...{ url: prefectUrl, apiKey, clock, telemetry },
+          onObservation: (observation) => void observe(observing, observation),
+        });
   sweep.start();
   return {
     queue,
     prefect,
     async stop() {
-      await Promise.all([sweep.stop(), socket.stop()]);
+      await Promise.all([sweep.stop(), events.stop()]);
       await consumption.stop();
       await Promise.all([openFlows.stop(), queue.close()]);
     },

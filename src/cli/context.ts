@@ -34,6 +34,8 @@ export interface Settings {
   readonly pool: string;
   /** Whether messages that wait for one stream share a batch, and so an fsync. */
   readonly groupCommit: GroupCommit;
+  /** Where the state changes of Prefect are heard of. */
+  readonly prefectEvents: 'socket' | 'stream';
 }
 
 /** How a long-running process is started. */

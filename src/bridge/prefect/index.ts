@@ -1,4 +1,5 @@
 export { createPrefectClient, type PrefectClientOptions } from './client.http.ts';
+export { type EventStream, openEventStream, PREFECT_EVENTS_STREAM } from './events.jetstream.ts';
 export { type EventSocket, type EventSocketOptions, openEventSocket } from './events.ws.ts';
 export { flowRunRequest, literalParameters, parametersOf } from './parameters.ts';
 export type { Deployment, FlowRun, PrefectState, StateType, TaskRun } from './payloads.ts';

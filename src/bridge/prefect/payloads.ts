@@ -55,15 +55,15 @@ export const errorBodySchema = z.object({ detail: z.unknown(), exception_message
 
 const relatedResource = z.record(z.string(), z.string().nullable());
 
-/** One message of `/api/events/out` after the handshake. */
-export const eventMessageSchema = z.object({
-  type: z.literal('event'),
-  event: z.object({
-    id: z.string(),
-    event: z.string(),
-    occurred: z.string(),
-    resource: z.record(z.string(), z.string().nullable()),
-    related: z.array(relatedResource).default([]),
-  }),
+/** An event, as far as it tells a flow run's state. */
+export const flowRunEventSchema = z.object({
+  id: z.string(),
+  event: z.string(),
+  occurred: z.string(),
+  resource: z.record(z.string(), z.string().nullable()),
+  related: z.array(relatedResource).default([]),
 });
-export type FlowRunEvent = z.infer<typeof eventMessageSchema>['event'];
+export type FlowRunEvent = z.infer<typeof flowRunEventSchema>;
+
+/** One message of `/api/events/out` after the handshake. */
+export const eventMessageSchema = z.object({ type: z.literal('event'), event: flowRunEventSchema });

@@ -9,6 +9,7 @@ describe('the environment', () => {
       logLevel: 'info',
       pool: 'default',
       groupCommit: 'auto',
+      prefectEvents: 'socket',
     });
   });
 
@@ -44,6 +45,7 @@ describe('the environment', () => {
       logLevel: 'debug',
       pool: 'big',
       groupCommit: 'never',
+      prefectEvents: 'socket',
     });
   });
 

@@ -36,7 +36,14 @@ export function fakeCli(
     ctx: {
       out,
       signal: new AbortController().signal,
-      settings: () => ({ natsUrl: 'nats://x', httpPort: 0, logLevel: 'info', pool: 'default', groupCommit: 'auto' }),
+      settings: () => ({
+        natsUrl: 'nats://x',
+        httpPort: 0,
+        logLevel: 'info',
+        pool: 'default',
+        groupCommit: 'auto',
+        prefectEvents: 'socket',
+      }),
       exit: (code) => void (fake.code = code),
       read: async (argument) => argument,
       door: absent,

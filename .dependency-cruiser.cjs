@@ -12,8 +12,8 @@ const LAYERS = [
   { folders: ['manifests', 'worker', 'bridge', 'replay', 'storage', 'identity', 'audit'] },
   // Durable functions make themselves known as definitions (manifests), and commands may come to show or start them.
   { folders: ['functions'] },
-  // Everything that runs, on memory: what users test with, and what asks whether new code fits old journals.
-  { folders: ['testing'] },
+  // What users see: one worker and one client for everything, and everything on memory to test with.
+  { folders: ['sdk', 'testing'] },
   { folders: ['agents', 'console', 'cli'] },
   // The one composition root: it knows everybody, nobody knows it.
   { folders: ['app'] },

@@ -25,6 +25,18 @@ export {
 } from './functions/index.ts';
 export { type ErrorCode, isMillraceError, type Json, type JsonObject, MillraceError } from './kernel/index.ts';
 export {
+  type ClientOptions,
+  client,
+  type DeclaredWorkflow,
+  declared,
+  type MillraceClient,
+  type Run,
+  type RunningWorker,
+  type RunOptions,
+  type WorkerSettings,
+  worker,
+} from './sdk/index.ts';
+export {
   createTelemetry,
   type Logger,
   type ProcessTelemetry,

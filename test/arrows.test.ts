@@ -41,7 +41,7 @@ const BREAKS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'src/functions/o.ts': "import '../cli/index.ts';",
     'src/cli/index.ts': 'export const c = 1;',
   },
-  'arrow-testing': {
+  'arrow-sdk-testing': {
     'src/testing/p.ts': "import '../cli/index.ts';",
   },
   'arrow-agents-console-cli': {

@@ -15,6 +15,7 @@ import type { Payload } from './publishing.ts';
 /** The oldest server whose schedules, atomic batches and recovery are known to be right. */
 export const OLDEST_NATS = '2.14.6';
 
+/** How {@link connectNats} connects. */
 export interface NatsOptions {
   /** One or more server URLs, comma-separated. */
   readonly url: string;
@@ -31,6 +32,7 @@ export interface NatsOptions {
   readonly groupCommit?: GroupCommit | undefined;
 }
 
+/** An open connection to NATS with its JetStream client and manager. */
 export interface NatsDoor {
   readonly nc: NatsConnection;
   readonly js: JetStreamClient;

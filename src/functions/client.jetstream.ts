@@ -15,6 +15,7 @@ import { definitionOf } from './assets.ts';
 import { endingOfState } from './ending.ts';
 import type { Ending, SignalSchemas, WorkflowFunction } from './types.ts';
 
+/** How a run of a durable function is started. */
 export interface StartOptions {
   /** Names the run: starting it twice under one id starts it once. A random one by default. */
   readonly runId?: string;
@@ -24,6 +25,7 @@ export interface StartOptions {
   readonly by?: string;
 }
 
+/** A run of a durable function, to wait for. */
 export interface RunHandle<O> {
   readonly runId: string;
   /**
@@ -47,6 +49,7 @@ export class RunError extends MillraceError {
   }
 }
 
+/** Starts runs of durable functions and talks to them: see {@link createClient}. */
 export interface Client {
   /**
    * Starts a run; resolves when its start is stored.

@@ -29,6 +29,7 @@ import type { HostPorts } from './host-ports.ts';
 import { processPorts } from './process.node.ts';
 import type { ServedFunction, WorkflowFunction } from './types.ts';
 
+/** How {@link serveWorkflows} serves; times in ms. */
 export interface ServeOptions {
   /** Server URL(s), comma-separated, or a connection that is open already (and stays open). */
   readonly nats: string | NatsDoor;
@@ -47,6 +48,7 @@ export interface ServeOptions {
   readonly replicas?: number;
 }
 
+/** Durable functions being served by this process. */
 export interface Serving {
   /** What claims in the journals name. */
   readonly name: string;

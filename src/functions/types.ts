@@ -24,6 +24,7 @@ export interface StepRetry extends Partial<BackoffPolicy> {
   readonly onExhausted?: 'fail' | 'pause';
 }
 
+/** How a step of a function is run; times in ms. */
 export interface StepOptions {
   readonly retry?: StepRetry;
   /** Longest time of one attempt, in ms; the attempt's signal aborts and the attempt fails. */
@@ -51,6 +52,7 @@ export interface StepAttempt {
   readonly heartbeat: (details?: unknown) => void;
 }
 
+/** How a function waits for a signal. */
 export interface SignalOptions<P> {
   /** Checks the payload; a payload that does not fit makes the wait throw. */
   readonly schema?: z.ZodType<P>;

@@ -1,6 +1,7 @@
 /** JSON values, and one canonical text for each of them. */
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
+/** A JSON object. */
 export interface JsonObject {
   readonly [key: string]: Json;
 }

@@ -1,6 +1,7 @@
 /** One process's telemetry. The adapters load on demand, so that a one-shot command does not wait for SDKs it never uses. */
 import { type Logger, noTelemetry, type Telemetry } from './port.ts';
 
+/** How {@link createTelemetry} reports. */
 export interface TelemetryOptions {
   /** `service.name` in traces, `service` in logs and metrics: `millrace-controller`, `millrace-worker`, ... */
   readonly service: string;

@@ -62,6 +62,7 @@ export interface Logger {
   child(fields: object): Logger;
 }
 
+/** Where a process says what it does: spans, metrics, log lines. */
 export interface Telemetry {
   readonly tracer: Tracer;
   readonly metrics: Metrics;

@@ -37,6 +37,7 @@ export interface HandlerOptions<I extends z.ZodType, O extends z.ZodType> {
   readonly ackWaitMs?: number;
 }
 
+/** The code of a declared step: what {@link Worker.handle} registers. */
 export type Handler<I extends z.ZodType, O extends z.ZodType, Door = unknown> = (
   input: z.output<I>,
   context: StepContext<Door>,

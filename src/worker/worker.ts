@@ -28,6 +28,7 @@ import { HandlerRunner } from './runner.ts';
 import { processName, processTimers } from './timers.node.ts';
 import type { Handler, HandlerOptions, RegisteredHandler, ResultSink } from './types.ts';
 
+/** How a worker connects, takes tasks and ends; times in ms. */
 export interface WorkerOptions {
   /** Server URL(s), comma-separated, or a connection that is open already (and stays open after the drain). */
   readonly nats: string | NatsDoor;
@@ -46,6 +47,7 @@ export interface WorkerOptions {
   readonly handleSignals?: boolean;
 }
 
+/** A process that runs steps of declared workflows: see {@link createWorker}. */
 export interface Worker {
   /** The name in the history of runs. */
   readonly name: string;

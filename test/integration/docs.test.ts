@@ -34,3 +34,10 @@ test('docs/functions.md: a copy goes on where its attempt before got to, a payme
   const rows = [0, 1, 2, 3, 4].map((row) => `copied ${row}`);
   expect(await said('functions-steps.ts')).toEqual([...rows, '{"copy":5,"receipt":"paid"}']);
 });
+
+test('docs/sdk.md: one worker, one client, types from schemas', async () => {
+  expect(await said('sdk.ts')).toEqual([
+    '4200 cents paid once under <run>/payments.charge, approved by ada',
+    'completed: payments.charge, signal:approved',
+  ]);
+});

@@ -35,6 +35,7 @@ export const failureSchema = z.object({
   /** The error says when another attempt makes sense, ms from now: instead of the policy's backoff. */
   retryAfterMs: z.number().nonnegative().optional(),
 });
+/** A failure as data: its code, its message, and whether another attempt can help. */
 export type Failure = z.infer<typeof failureSchema>;
 
 /** Where the message that started a run is stored. */

@@ -24,6 +24,7 @@ export const taskMessageSchema = z.object({
   /** Stable over all attempts of the step. */
   idempotencyKey: z.string(),
 });
+/** One attempt of a declared step, as a worker gets it. */
 export type TaskMessage = z.infer<typeof taskMessageSchema>;
 
 /** On `flow.dispatch.<pool>`: a flow run for a flow host. */

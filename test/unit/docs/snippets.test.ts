@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
-const PAGES = ['docs/functions.md', 'docs/testing.md'];
+const PAGES = ['docs/functions.md', 'docs/sdk.md', 'docs/testing.md'];
 const BLOCK = /(<!-- snippet: (\S+)#(\S+) -->\n)?```ts\n([\s\S]*?)```/g;
 
 /** The lines between the marks, importing the package by its name. */
@@ -13,7 +13,10 @@ function snippet(file: string, name: string): string {
   const [, rest] = readFileSync(file, 'utf8').split(`// snippet: ${name}\n`);
   const [lines, after] = (rest ?? '').split('// end\n');
   if (lines === undefined || after === undefined) throw new Error(`${file} has no snippet "${name}"`);
+  const indent = / *$/.exec(lines)?.[0] ?? '';
   return lines
+    .slice(0, lines.length - indent.length)
+    .replaceAll(new RegExp(`^${indent}`, 'gm'), '')
     .replace(/'(\.\.\/)+src\/index\.ts'/g, "'millrace'")
     .replace(/'(\.\.\/)+src\/testing\/index\.ts'/g, "'millrace/testing'");
 }

@@ -13,11 +13,20 @@
 import { randomUUID } from 'node:crypto';
 import type { Subscription } from 'nats';
 import { connectNats, type NatsDoor } from '../drivers/index.ts';
-import { type Definition, fold, type InputBody, openJournal, type RunRef, type RunState } from '../engine/index.ts';
+import {
+  endingOfRun,
+  fold,
+  type InputBody,
+  isEnded,
+  openJournal,
+  type RunRef,
+  type RunState,
+} from '../engine/index.ts';
 import {
   type Client,
   createClient,
   type Ending,
+  endingOfState,
   RunError,
   type ServedFunction,
   type SignalSchemas,
@@ -27,7 +36,6 @@ import { isToken, type Json, MillraceError, runEventSubject, runIdOfKey } from '
 import { openDefinitions } from '../manifests/index.ts';
 import { openReader } from '../replay/index.ts';
 import type { DeclaredWorkflow } from './declared.ts';
-import { endingOfDeclared } from './ending.ts';
 import type { Run, RunOptions } from './run.ts';
 
 /** What {@link client} takes. */
@@ -230,12 +238,9 @@ class ClientRun implements Run<unknown> {
 
   async #look(): Promise<Ending | undefined> {
     const state = await this.#folded();
-    if (state.status !== 'completed') return endingOfDeclared(state, undefined);
-    return endingOfDeclared(state, await this.#definition(state));
-  }
-
-  async #definition({ digest }: RunState): Promise<Definition | undefined> {
-    return (await this.#millrace.definitions).byDigest(this.workflow, digest);
+    if (!isEnded(state)) return undefined;
+    const definition = await (await this.#millrace.definitions).byDigest(this.workflow, state.digest);
+    return definition === undefined ? endingOfState(state) : endingOfRun(definition, state);
   }
 
   async #folded(): Promise<RunState> {

@@ -11,7 +11,7 @@
  * The controller, the hosts of functions and the runners of steps are the ones that run in production; only what they write to
  * is in memory. Nothing of it needs a server, a file or a free port.
  */
-import { type Definition, decideTrigger, type RunRef } from '../engine/index.ts';
+import { type Definition, decideTrigger, endingOfRun, isEnded, type RunRef, type RunState } from '../engine/index.ts';
 import {
   definitionOf,
   type Ending,
@@ -324,11 +324,17 @@ export class TestEnvironment implements RunOwner {
     await this.settle();
   }
 
+  #endingOf(state: RunState): Ending | undefined {
+    if (!isEnded(state)) return undefined;
+    const definition = this.server.known(state.workflow, state.digest);
+    return definition === undefined || definition.code === true ? endingOfState(state) : endingOfRun(definition, state);
+  }
+
   /** @internal See {@link TestRun.ending}. */
   async ended(run: RunRef): Promise<Ending> {
     for (let jumps = 0; ; ) {
       await this.settle();
-      const ending = endingOfState(this.server.state(run));
+      const ending = this.#endingOf(this.server.state(run));
       if (ending !== undefined) return ending;
       if (await this.#realWork()) continue;
       const { next } = this.#clock;

@@ -1,5 +1,14 @@
 /** Where the commands of declared workflows go in memory: the same receivers as on JetStream, in one process. */
-import { type CommandBatch, type Outbox, type PlacedCommand, SimulatedCrash } from '../engine/index.ts';
+import {
+  type ChildPorts,
+  type CommandBatch,
+  closeChild,
+  type Outbox,
+  type PlacedCommand,
+  SimulatedCrash,
+  startChild,
+  tellParent,
+} from '../engine/index.ts';
 import { MillraceError } from '../kernel/index.ts';
 import { headersOfContext } from '../telemetry/index.ts';
 import { attemptKey } from '../worker/index.ts';
@@ -10,13 +19,14 @@ import type { MemoryServer } from './server.ts';
 export interface OutboxProcess {
   readonly isDead: () => boolean;
   readonly die: () => void;
+  readonly journal: ChildPorts['journal'];
 }
 
 /** Asks for a look at the flow run of a Prefect step. */
 export type Reconcile = (batch: CommandBatch, step: string, attempt: number) => void;
 
 export function memoryOutbox(server: MemoryServer, faults: Faults, owner: OutboxProcess, reconcile: Reconcile): Outbox {
-  const through = (batch: CommandBatch, name: string, store: () => void): void => {
+  const through = async (batch: CommandBatch, name: string, store: () => Promise<void>): Promise<void> => {
     if (owner.isDead()) throw new SimulatedCrash('the process is dead');
     for (const when of ['before', 'after'] as const) {
       const found = faults.strike({ at: `command.${when}`, ...batch.run, name });
@@ -25,13 +35,13 @@ export function memoryOutbox(server: MemoryServer, faults: Faults, owner: Outbox
         throw new SimulatedCrash(`died ${when} ${name}`);
       }
       if (found?.do === 'lost') throw new MillraceError('MR_NATS', `the answer to ${name} was lost`);
-      if (when === 'before') store();
+      if (when === 'before') await store();
     }
   };
   return {
     async send(batch) {
       for (const placed of batch.commands) {
-        through(batch, placed.command.kind, () => receive(server, batch, placed, reconcile));
+        await through(batch, placed.command.kind, () => receive(server, owner, batch, placed, reconcile));
       }
     },
     async deadLetter(letter) {
@@ -41,8 +51,15 @@ export function memoryOutbox(server: MemoryServer, faults: Faults, owner: Outbox
   };
 }
 
-function receive(server: MemoryServer, batch: CommandBatch, { command }: PlacedCommand, reconcile: Reconcile): void {
+async function receive(
+  server: MemoryServer,
+  { journal }: OutboxProcess,
+  batch: CommandBatch,
+  { command }: PlacedCommand,
+  reconcile: Reconcile,
+): Promise<void> {
   const { run, state } = batch;
+  const ports: ChildPorts = { journal, definitions: server };
   switch (command.kind) {
     case 'task': {
       const { kind: _, queue, ...task } = command;
@@ -51,6 +68,14 @@ function receive(server: MemoryServer, batch: CommandBatch, { command }: PlacedC
     }
     case 'task.cancel':
       return server.tasks.cancel(attemptKey({ ...run, step: command.step, attempt: command.attempt }), command.reason);
+    case 'child':
+      return startChild(ports, batch, command);
+    case 'child.close':
+      return closeChild(ports, batch, command);
+    case 'parent':
+      return tellParent(ports, batch, command);
+    case 'index':
+      return; // there is nothing to search in
     case 'reconcile':
       return reconcile(batch, command.step, command.attempt);
     case 'timer':

@@ -137,7 +137,7 @@ export class Processes {
     const member = this.#hire('controller');
     const { journal, telemetry } = member;
     const { server, faults } = this.#parts;
-    const owner = { isDead: () => member.isDead, die: () => this.died(member.client) };
+    const owner = { isDead: () => member.isDead, die: () => this.died(member.client), journal };
     const outbox = memoryOutbox(server, faults, owner, this.#reconcile);
     const controller = new Controller({ journal, outbox, definitions: server, clock: server.clock, telemetry });
     for (const name of new Set(server.definitions.filter(({ code }) => code !== true).map((one) => one.name))) {

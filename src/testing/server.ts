@@ -82,6 +82,11 @@ export class MemoryServer implements DefinitionLookup {
   }
 
   async byDigest(workflow: string, digest: string): Promise<Definition | undefined> {
+    return this.known(workflow, digest);
+  }
+
+  /** The definition that a run carries. */
+  known(workflow: string, digest: string): Definition | undefined {
     return this.#definitions.get(`${workflow} ${digest}`);
   }
 

@@ -13,6 +13,7 @@ export type {
 } from './definition.ts';
 export { SHORTEST_RETENTION_MS } from './definition.ts';
 export { findStep } from './definition-index.ts';
+export { endingOfRun } from './ending.ts';
 export { evolve, evolveEntry, fold, foldOnto, stepsOut } from './evolve.ts';
 export {
   type Attributes,

@@ -160,6 +160,32 @@ describe('a declared workflow', () => {
     expect(env.warnings).toEqual([]);
   });
 
+  test('has children, and gives what its last steps gave', async () => {
+    const family = `
+apiVersion: millrace/v1
+kind: Workflow
+metadata: {name: parent}
+spec:
+  steps:
+    - {name: child, run: {workflow: child}, with: {n: payload.n}}
+---
+apiVersion: millrace/v1
+kind: Workflow
+metadata: {name: child}
+spec:
+  steps:
+    - {name: double, run: {worker: double}, with: {n: payload.n}}
+`;
+    const env = await testEnvironment({ manifests: [family] });
+    env.mock('double', ({ n }: { n: number }) => 2 * n);
+    env.inject({ at: 'command.after', do: 'crash', name: 'child' });
+    env.inject({ at: 'command.before', do: 'crash', name: 'parent' });
+    const run = await env.start('parent', { n: 4 });
+    expect(await run.result()).toEqual({ child: { double: 8 } });
+    expect((await env.runs()).map((one) => one.workflow).sort()).toEqual(['child', 'parent']);
+    expect(env.deaths).toBe(2);
+  });
+
   test('says which mock is missing', async () => {
     const env = await testEnvironment({ manifests: [DECLARED] });
     const run = await env.start('delivery', { id: 'o', amount: 1 });

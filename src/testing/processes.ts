@@ -235,7 +235,8 @@ export class Processes {
       workerName: member.client,
       queue,
       sink: {
-        send: async (task, body, msgId) => void (await member.journal.send(task, body, { msgId })),
+        send: async ({ workflow, runId }, body, msgId) =>
+          void (await member.journal.send({ workflow, runId }, body, { msgId })),
         dead: async ({ subject }, code, reason) => server.letter({ kind: 'task', workflow: subject, code, reason }),
       },
       timers: { now: member.now, after: member.after, every: () => () => undefined },

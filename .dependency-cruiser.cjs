@@ -8,6 +8,8 @@ const LAYERS = [
   { folders: ['kernel'] },
   { folders: ['drivers', 'telemetry'] },
   { folders: ['engine'] },
+  // Schedules start runs of the engine's; manifests check what they say.
+  { folders: ['schedules'] },
   // These speak the engine's vocabulary: its definitions, states and inputs.
   { folders: ['manifests', 'worker', 'bridge', 'replay', 'storage', 'identity', 'audit'] },
   // Durable functions make themselves known as definitions (manifests), and commands may come to show or start them.

@@ -9,6 +9,7 @@ import type { Settings } from '../cli/index.ts';
 import { type Check, connectNats, type HttpServer, startHttp } from '../drivers/index.ts';
 import { openJournal, startController, systemAssets } from '../engine/index.ts';
 import { ensureAssets, openDefinitions } from '../manifests/index.ts';
+import { startSchedules } from '../schedules/index.ts';
 import { startJanitor } from '../storage/index.ts';
 import type { ProcessTelemetry } from '../telemetry/index.ts';
 import { degradable, starting } from './health.ts';
@@ -66,7 +67,14 @@ export async function composeController(parts: ControllerParts): Promise<HttpSer
   const janitor = await startJanitor({ door, definitions, telemetry });
   onClose('janitor', () => janitor.stop());
 
-  checks = async () => [...(await controller.checks()), ...degradable((await bridge?.checks()) ?? [])];
+  const schedules = await startSchedules({ door, definitions, journal, telemetry });
+  onClose('schedules', () => schedules.stop());
+
+  checks = async () => [
+    ...(await controller.checks()),
+    ...(await schedules.checks()),
+    ...degradable((await bridge?.checks()) ?? []),
+  ];
   return http;
 }
 

@@ -61,6 +61,16 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
     const { openDeadLetters } = await import('../engine/index.ts');
     return openDeadLetters(await door());
   });
+  const lines = once(async () => {
+    const { openLines } = await import('../schedules/index.ts');
+    const opened = openLines(await door());
+    closers.push(async () => opened.close());
+    return opened;
+  });
+  const sleep = async (ms: number): Promise<void> => {
+    const { systemClock } = await import('../drivers/index.ts');
+    await systemClock.sleep(ms, options.signal);
+  };
   const reader = once(async () => {
     const { openReader } = await import('../replay/index.ts');
     const { js, jsm } = await door();
@@ -82,7 +92,10 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
     await runControllerRole(options.settings(), options.version, role);
   };
   return {
-    ctx: { ...options, read: readArgument, door, definitions, journal, deadLetters, reader, prefect, runController },
+    ctx: {
+      ...{ ...options, read: readArgument, door, definitions, journal, deadLetters, lines, sleep, reader, prefect },
+      runController,
+    },
     async close() {
       for (const close of closers.reverse()) await close().catch(() => undefined);
     },

@@ -9,6 +9,7 @@ import type { DeadLetters, Journal } from '../engine/index.ts';
 import type { GroupCommit } from '../kernel/index.ts';
 import type { DefinitionStore } from '../manifests/index.ts';
 import type { RunReader } from '../replay/index.ts';
+import type { JetStreamLines } from '../schedules/index.ts';
 import type { TraceHeaders } from '../telemetry/index.ts';
 import type { ExitCode } from './format-error.ts';
 import type { Output } from './output.ts';
@@ -66,6 +67,10 @@ export interface CliContext {
   journal(): Promise<Journal>;
   /** The dead letters, over {@link CliContext.door}. */
   deadLetters(): Promise<DeadLetters>;
+  /** Schedules, over {@link CliContext.door}. */
+  lines(): Promise<JetStreamLines>;
+  /** Waits, unless the command is interrupted: then it rejects. */
+  sleep(ms: number): Promise<void>;
   /** Reads whole workflows, over {@link CliContext.door}. */
   reader(): Promise<RunReader>;
   /**

@@ -7,6 +7,7 @@ import {
   allInputs,
   allLogs,
   CONTROLLER_CONSUMER,
+  SCHEDULE_CONSUMER,
   STREAMS,
   TIMER_CONSUMER,
   triggerConsumer,
@@ -100,9 +101,17 @@ export function systemAssets(replicas = 1): Assets {
       stream(STREAMS.advisories, 'Deliveries that were given up', ['$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>'], {
         max_age: 7 * DAY,
       }),
+      // The timer fires into the stream's own inputs: nobody has to carry it over.
+      stream(
+        STREAMS.schedules,
+        'Schedules: inputs, logs, and the timer of each',
+        ['sched.at.*.*', 'sched.in.*.*', 'sched.log.*.*'],
+        { allow_msg_schedules: true, allow_msg_ttl: true },
+      ),
     ],
     consumers: [
       consumer(STREAMS.timers, TIMER_CONSUMER, 'Fired timers on their way to runs', 'timer.fired.*.*'),
+      consumer(STREAMS.schedules, SCHEDULE_CONSUMER, 'Inputs of schedules on their way to controllers', 'sched.in.*.*'),
       consumer(
         STREAMS.advisories,
         ADVISORY_CONSUMER,

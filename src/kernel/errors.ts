@@ -37,6 +37,9 @@ const CODES = {
   MR_WORKFLOW_MISSING: 'terminal',
   MR_RUN_MISSING: 'terminal',
   MR_RUN_STATE: 'terminal',
+  MR_RUN_EXISTS: 'terminal',
+  MR_SCHEDULE_MISSING: 'terminal',
+  MR_SCHEDULE_STATE: 'terminal',
   MR_REPLAY_DIVERGED: 'terminal',
   // outside parts
   MR_NATS_UNREACHABLE: 'retry',

@@ -14,6 +14,9 @@ export const TRIGGER_VARIABLES = ['payload', 'subject', 'headers'] as const;
 /** Variables of a step's `when` and `with`. */
 export const STEP_VARIABLES = ['payload', 'steps', 'run'] as const;
 
+/** Variables of a schedule's `with`. */
+export const SCHEDULE_VARIABLES = ['scheduledAt', 'schedule'] as const;
+
 /** A compiled expression. */
 export interface Expression {
   readonly source: string;

@@ -34,6 +34,11 @@ export function runIdOfKey(workflow: string, key: string): string {
   return derivedId('key', workflow, key);
 }
 
+/** The run of a schedule's time (ms since the epoch): the same time is the same run, whoever starts it and how often. */
+export function runIdOfTime(workflow: string, schedule: string, time: number): string {
+  return derivedId('schedule', workflow, schedule, time);
+}
+
 /** 128-bit trace id of a run whose starting message carried none (32 hex digits, never all zero). */
 export function traceIdOfRun(runId: string): string {
   return shortHash(`trace/${runId}`, 32);

@@ -16,11 +16,21 @@ export {
   compileExpression,
   type Expression,
   evaluateCondition,
+  SCHEDULE_VARIABLES,
   STEP_VARIABLES,
   TRIGGER_VARIABLES,
 } from './expression.ts';
 export { type GroupCommit, groupCommitOf, groupCommitSetting } from './group-commit.ts';
-export { derivedFraction, derivedId, runIdOf, runIdOfKey, shortHash, spanIdOf, traceIdOfRun } from './ids.ts';
+export {
+  derivedFraction,
+  derivedId,
+  runIdOf,
+  runIdOfKey,
+  runIdOfTime,
+  shortHash,
+  spanIdOf,
+  traceIdOfRun,
+} from './ids.ts';
 export { canonicalJson, isObject, type Json, type JsonObject } from './json.ts';
 export { err, ok, type Result, unreachable } from './result.ts';
 export * from './subjects.ts';

@@ -12,6 +12,7 @@ export const STREAMS = {
   events: 'MR_EVENTS',
   dead: 'MR_DEAD',
   advisories: 'MR_ADVISORIES',
+  schedules: 'MR_SCHEDULES',
 } as const;
 
 /** Key-value bucket that holds what was applied: the definitions of workflows, by name and by digest. */
@@ -106,6 +107,19 @@ export const timerFiredSubject = (workflow: string, runId: string): string =>
 export const TIMER_CONSUMER = 'timers';
 export const ADVISORY_CONSUMER = 'advisories';
 
+/**
+ * A line is a schedule of a workflow, or the runs of one key that replace each other (its name then begins with `=`, which no
+ * schedule's does). Its inputs, its log and its one timer have a subject each.
+ */
+const lineToken = (line: string): string => (line.startsWith('=') ? `=${token(line.slice(1))}` : token(line));
+export const lineInputSubject = (workflow: string, line: string): string =>
+  `sched.in.${token(workflow)}.${lineToken(line)}`;
+export const lineLogSubject = (workflow: string, line: string): string =>
+  `sched.log.${token(workflow)}.${lineToken(line)}`;
+export const lineTimerSubject = (workflow: string, line: string): string =>
+  `sched.at.${token(workflow)}.${lineToken(line)}`;
+export const SCHEDULE_CONSUMER = 'schedules';
+
 export const runEventSubject = (workflow: string, runId: string, event: string): string =>
   `evt.run.${token(workflow)}.${token(runId)}.${token(event)}`;
 export const stepEventSubject = (workflow: string, runId: string, step: string, event: string): string =>
@@ -141,4 +155,13 @@ export function parseTimerFired(subject: string): { readonly workflow: string; r
     return undefined;
   }
   return { workflow, runId };
+}
+
+/** Workflow and line of a subject `sched.<side>.<workflow>.<line>`. */
+export function parseLineSubject(subject: string): { readonly workflow: string; readonly line: string } | undefined {
+  const [root, side, workflow, line, ...rest] = subject.split('.');
+  if (root !== 'sched' || side === undefined || workflow === undefined || line === undefined || rest.length > 0) {
+    return undefined;
+  }
+  return { workflow, line };
 }

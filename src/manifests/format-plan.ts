@@ -52,7 +52,10 @@ export function countActions(actions: readonly Action[], done = false): string {
 export function formatPlan(plan: Plan): string {
   const lines: string[] = [];
   for (const action of plan.actions) {
-    lines.push(`  ${formatAction(action)}`, ...action.diff.map(changeLine));
+    const notes = 'notes' in action ? (action.notes ?? []) : [];
+    // What changes in schedules is said in words.
+    const diff = notes.length === 0 ? action.diff : action.diff.filter(({ field }) => !field.startsWith('schedules'));
+    lines.push(`  ${formatAction(action)}`, ...diff.map(changeLine), ...notes.map((note) => `      ${note}`));
   }
   if (plan.drift.length > 0) {
     if (lines.length > 0) lines.push('');

@@ -6,6 +6,7 @@ import {
   canonicalJson,
   type Json,
   type JsonObject,
+  SCHEDULE_CONSUMER,
   shortHash,
   TIMER_CONSUMER,
   workflowStream,
@@ -54,7 +55,10 @@ export interface Live {
 
 /** Consumers of workers and flow hosts come and go with those; plans speak of the others of ours. */
 export function isPlanned(consumer: string): boolean {
-  return consumer.startsWith('TRIG_') || [CONTROLLER_CONSUMER, TIMER_CONSUMER, ADVISORY_CONSUMER].includes(consumer);
+  return (
+    consumer.startsWith('TRIG_') ||
+    [CONTROLLER_CONSUMER, TIMER_CONSUMER, ADVISORY_CONSUMER, SCHEDULE_CONSUMER].includes(consumer)
+  );
 }
 
 export const STREAM_FIELDS = [

@@ -4,13 +4,20 @@ import type {
   Definition,
   RetentionPolicy,
   RetryPolicy,
+  ScheduleDefinition,
   StepAction,
   StepDefinition,
   StreamAsset,
 } from '../engine/index.ts';
-import { MillraceError, parseDuration } from '../kernel/index.ts';
+import { type Json, MillraceError, parseDuration } from '../kernel/index.ts';
 import { inOrder } from './order.ts';
-import { type StepDocument, type StreamDocument, tryParseSize, type WorkflowDocument } from './schema.ts';
+import {
+  type ScheduleDocument,
+  type StepDocument,
+  type StreamDocument,
+  tryParseSize,
+  type WorkflowDocument,
+} from './schema.ts';
 import { sealDefinition } from './seal.ts';
 
 const NANOS_PER_MS = 1_000_000;
@@ -100,6 +107,31 @@ function retentionOf({ spec: { retention } }: WorkflowDocument): RetentionPolicy
   };
 }
 
+function timeOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Date.parse(text);
+}
+
+function scheduleOf(schedule: ScheduleDocument): ScheduleDefinition {
+  const { name, cron, timeZone, every, offset, at, payload, jitter, overlap, catchUp, paused, startAt, endAt } =
+    schedule;
+  return {
+    name,
+    ...optional('cron', cron),
+    ...optional('timeZone', cron === undefined ? undefined : (timeZone ?? 'UTC')),
+    ...optional('everyMs', milliseconds(every)),
+    ...optional('offsetMs', milliseconds(offset)),
+    ...optional('at', timeOf(at)),
+    ...optional('payload', payload as Json | undefined),
+    ...optional('with', schedule.with),
+    ...optional('jitterMs', milliseconds(jitter)),
+    overlap,
+    catchUp: { policy: catchUp.policy, windowMs: parseDuration(catchUp.window) },
+    ...(paused === true ? { paused } : {}),
+    ...optional('startAt', timeOf(startAt)),
+    ...optional('endAt', timeOf(endAt)),
+  };
+}
+
 /**
  * The definition of a workflow that passed the checks.
  * @throws MillraceError MR_MANIFEST_INVALID, MR_INPUT_INVALID when it did not
@@ -123,6 +155,7 @@ export function normalizeWorkflow(document: WorkflowDocument): Definition {
       ...optional('when', when),
       ...optional('key', key),
     })),
+    ...optional('schedules', spec.schedules.length === 0 ? undefined : spec.schedules.map(scheduleOf)),
   });
 }
 

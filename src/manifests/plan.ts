@@ -28,6 +28,7 @@ import {
   subjectConflicts,
 } from './plan-limits.ts';
 import type { Problem } from './problem.ts';
+import { scheduleNotes } from './schedule-notes.ts';
 
 interface ActionBase {
   /** Stream, `<stream>/<consumer>`, bucket or workflow. */
@@ -38,8 +39,13 @@ export type Action =
   | (ActionBase & { readonly kind: 'create-stream' | 'update-stream'; readonly config: StreamAsset })
   | (ActionBase & { readonly kind: 'create-consumer' | 'update-consumer'; readonly config: ConsumerAsset })
   | (ActionBase & { readonly kind: 'create-bucket'; readonly replicas: number })
-  | (ActionBase & { readonly kind: 'put-definition'; readonly definition: Definition })
-  | (ActionBase & { readonly kind: 'delete-consumer' | 'remove-definition' });
+  | (ActionBase & {
+      readonly kind: 'put-definition';
+      readonly definition: Definition;
+      readonly notes?: readonly string[];
+    })
+  | (ActionBase & { readonly kind: 'remove-definition'; readonly notes?: readonly string[] })
+  | (ActionBase & { readonly kind: 'delete-consumer' });
 
 /** Something of ours that exists although no manifest asks for it. */
 export interface Drift {
@@ -104,7 +110,8 @@ function definitionActions(definition: Definition, live: Live): readonly Action[
   const unreadable: readonly FieldChange[] =
     found === null ? [{ field: 'digest', from: 'unreadable', to: definition.digest }] : [];
   const diff = found === undefined || found === null ? unreadable : diffJson(asJson(found) as Json, asJson(definition));
-  return [{ kind: 'put-definition', name, diff, definition }];
+  const notes = scheduleNotes(found ?? undefined, definition);
+  return [{ kind: 'put-definition', name, diff, definition, ...(notes.length === 0 ? {} : { notes }) }];
 }
 
 function isManaged(config: JsonObject): boolean {
@@ -159,11 +166,16 @@ export function driftOf(desired: Desired, live: Live): readonly Drift[] {
   return drift;
 }
 
-function pruneActions(drift: readonly Drift[]): readonly Action[] {
+function removal(name: string, live: Live): Action {
+  const notes = scheduleNotes(live.definitions[name] ?? undefined, undefined);
+  return { kind: 'remove-definition', name, diff: [], ...(notes.length === 0 ? {} : { notes }) };
+}
+
+function pruneActions(drift: readonly Drift[], live: Live): readonly Action[] {
   const of = (kind: Drift['kind']) => drift.filter((entry) => entry.kind === kind);
   return [
     // The definition first: controllers then stop reading the trigger before its consumer goes.
-    ...of('definition').map(({ name }): Action => ({ kind: 'remove-definition', name, diff: [] })),
+    ...of('definition').map(({ name }) => removal(name, live)),
     ...of('consumer').map(({ name }): Action => ({ kind: 'delete-consumer', name, diff: [] })),
   ];
 }
@@ -180,7 +192,7 @@ export function planChanges(desired: Desired, live: Live, options: { readonly pr
     ...desired.consumers.flatMap((consumer) => consumerActions(consumer, live)),
     ...bucket,
     ...desired.definitions.flatMap((definition) => definitionActions(definition, live)),
-    ...(options.prune === true ? pruneActions(drift) : []),
+    ...(options.prune === true ? pruneActions(drift, live) : []),
   ];
   const problems = [
     ...actions.flatMap((action) => {

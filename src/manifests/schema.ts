@@ -1,6 +1,7 @@
 /** What a manifest may say. Strict: a field that is not listed is an error. Meaning is checked by `lint-rules/`. */
 import { z } from 'zod';
 import { isToken, tryParseDuration } from '../kernel/index.ts';
+import { OVERLAPS } from '../schedules/index.ts';
 
 export const API_VERSION = 'millrace/v1';
 export const KINDS = ['Stream', 'Workflow', 'Function'] as const;
@@ -204,6 +205,37 @@ const retention = z.strictObject({
   keepLast: z.number().int().min(1).max(1_000_000).optional(),
 });
 
+const instant = text(
+  {
+    rule: 'time',
+    expected: 'a time',
+    hint: 'write it with its offset, for example 2026-03-01T06:00:00Z or 2026-03-01T07:00:00+01:00',
+    placeholder: '2026-01-01T00:00:00Z',
+  },
+  (value) =>
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value)),
+);
+
+/** One of `cron`, `every`, `at`; a rule checks that. */
+const schedule = z.strictObject({
+  name,
+  cron: z.string().optional(),
+  timeZone: z.string().optional(),
+  every: positiveDuration.optional(),
+  offset: duration.optional(),
+  at: instant.optional(),
+  payload: z.json().optional(),
+  with: z.record(z.string().min(1), expression).optional(),
+  jitter: duration.optional(),
+  overlap: z.enum(OVERLAPS).default('skip'),
+  catchUp: z
+    .strictObject({ policy: z.enum(['all', 'latest', 'none']).default('latest'), window: duration.default('1d') })
+    .prefault({}),
+  paused: z.boolean().optional(),
+  startAt: instant.optional(),
+  endAt: instant.optional(),
+});
+
 export const workflowSchema = z.strictObject({
   apiVersion,
   kind: z.literal('Workflow'),
@@ -215,6 +247,7 @@ export const workflowSchema = z.strictObject({
     deadLetter: z.boolean().default(true),
     retention: retention.optional(),
     triggers: z.array(trigger).default([]),
+    schedules: z.array(schedule).max(100).default([]),
     steps: z.array(step).min(1).max(200),
   }),
 });
@@ -224,7 +257,11 @@ export const functionSchema = z.strictObject({
   apiVersion,
   kind: z.literal('Function'),
   metadata,
-  spec: z.strictObject({ retention: retention.optional(), triggers: z.array(trigger).default([]) }),
+  spec: z.strictObject({
+    retention: retention.optional(),
+    triggers: z.array(trigger).default([]),
+    schedules: z.array(schedule).max(100).default([]),
+  }),
 });
 
 export type StreamDocument = z.infer<typeof streamSchema>;
@@ -233,6 +270,7 @@ type Declared = z.infer<typeof workflowSchema>;
 export type WorkflowDocument = Declared & { readonly spec: Declared['spec'] & { readonly code?: true } };
 export type FunctionDocument = z.infer<typeof functionSchema>;
 export type StepDocument = WorkflowDocument['spec']['steps'][number];
+export type ScheduleDocument = WorkflowDocument['spec']['schedules'][number];
 export type TriggerDocument = WorkflowDocument['spec']['triggers'][number];
 
 /** The names of the fields an object of the schema may have at this path; empty when it is no such object. */

@@ -50,6 +50,16 @@ export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
   ),
   millrace_functions_lost_total: counter('Executions that found another worker in the log and let go', 'workflow'),
   millrace_trigger_messages_total: counter('Source messages, by what became of them', 'workflow', 'trigger', 'outcome'),
+  millrace_schedule_times_total: counter(
+    'Starts of schedules and replaced keys, by why (time, trigger, backfill, replace) or skipped',
+    'workflow',
+    'schedule',
+    'outcome',
+  ),
+  millrace_schedule_lag_seconds: {
+    ...histogram('Time from a start being due to its being decided', 'workflow'),
+    buckets: LONG,
+  },
   millrace_exhausted_total: counter('Deliveries the server gave up', 'kind'),
   // retention
   millrace_retention_runs_total: counter(

@@ -5,6 +5,7 @@ import type { CliContext } from '../context.ts';
 import { type Finding, failure, type Level } from '../doctor/finding.ts';
 import { judgeAssets, judgeConsumers, judgeServer } from '../doctor/judge-nats.ts';
 import { judgePrefect, judgeRedis, noPrefect, noRedis } from '../doctor/judge-parts.ts';
+import { judgeSchedules } from '../doctor/judge-schedules.ts';
 import { lookAtJaeger, lookAtOtlp, lookAtPrefect } from '../doctor/look.http.ts';
 import { lookAtNats } from '../doctor/look.jetstream.ts';
 import { lookAtRedis } from '../doctor/look.redis.ts';
@@ -22,8 +23,10 @@ interface NatsLook {
 async function nats(ctx: CliContext): Promise<NatsLook> {
   try {
     const facts = await lookAtNats(await ctx.door(), await ctx.definitions(), ctx.settings().natsMonitorUrl);
+    const lines = (await (await ctx.lines()).list()).map(({ after }) => after);
+    const schedules = judgeSchedules(lines, ctx.now());
     return {
-      findings: [...judgeServer(facts), ...judgeAssets(facts), ...judgeConsumers(facts)],
+      findings: [...judgeServer(facts), ...judgeAssets(facts), ...judgeConsumers(facts), ...schedules],
       definitions: facts.definitions,
     };
   } catch (error) {

@@ -11,6 +11,7 @@ import { register as publish } from './publish.ts';
 import { register as reconcile } from './reconcile.ts';
 import { register as replay } from './replay.ts';
 import { register as runs } from './runs.ts';
+import { register as schedules } from './schedules.ts';
 import { register as validate } from './validate.ts';
 
 export const COMMANDS: readonly Register[] = [
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Register[] = [
   apply,
   controller,
   runs,
+  schedules,
   replay,
   deadLetters,
   publish,

@@ -2,7 +2,7 @@
  * A workflow as the engine sees it: checked, defaults filled in, durations in milliseconds, steps in an order in which
  * every step comes after what it needs. `manifests/` makes it from YAML; it is stored by digest and never changes.
  */
-import type { BackoffPolicy } from '../../kernel/index.ts';
+import type { BackoffPolicy, Json } from '../../kernel/index.ts';
 
 /** How often a step is tried. */
 export interface RetryPolicy extends BackoffPolicy {
@@ -85,6 +85,40 @@ export interface TriggerDefinition {
   readonly when?: string;
   /** CEL expression that gives the run's idempotency key; by default the message's stream sequence is the key. */
   readonly key?: string;
+  /** What becomes of a message whose key has a run already; `return` by default: nothing. */
+  readonly onDuplicate?: 'reject' | 'replace';
+}
+
+/** What becomes of a time at which an earlier run of the schedule is still open. */
+export type OverlapPolicy = 'skip' | 'bufferOne' | 'bufferAll' | 'cancelRunning' | 'terminateRunning' | 'allow';
+
+/** Starts runs at times: exactly one of `cron`, `everyMs` and `at` says which. All times are ms since the epoch. */
+export interface ScheduleDefinition {
+  readonly name: string;
+  /** 5 or 6 fields (then seconds first), in `timeZone`. */
+  readonly cron?: string;
+  readonly timeZone?: string;
+  /** Counted from the epoch, plus `offsetMs`. */
+  readonly everyMs?: number;
+  readonly offsetMs?: number;
+  readonly at?: number;
+  /** The runs' payload as it is; or `with`: CEL by member over `scheduledAt` (text, ISO 8601) and `schedule`. */
+  readonly payload?: Json;
+  readonly with?: Readonly<Record<string, string>>;
+  /** Each start is late by up to so much, by a fraction that follows from schedule and time. */
+  readonly jitterMs?: number;
+  readonly overlap: OverlapPolicy;
+  /** What becomes of times that passed while nobody could start anything. */
+  readonly catchUp: { readonly policy: 'all' | 'latest' | 'none'; readonly windowMs: number };
+  readonly paused?: true;
+  readonly startAt?: number;
+  readonly endAt?: number;
+}
+
+/** A search attribute: its type, and for declared workflows the CEL expression over payload, steps, run that gives it. */
+export interface AttributeDefinition {
+  readonly type: 'keyword' | 'text' | 'int' | 'double' | 'bool' | 'datetime';
+  readonly value?: string;
 }
 
 /**
@@ -124,4 +158,6 @@ export interface Definition {
   readonly retention?: RetentionPolicy;
   readonly steps: readonly StepDefinition[];
   readonly triggers: readonly TriggerDefinition[];
+  readonly schedules?: readonly ScheduleDefinition[];
+  readonly attributes?: Readonly<Record<string, AttributeDefinition>>;
 }

@@ -2,11 +2,14 @@ export { childRef, depthBelow, MAX_DEPTH } from './child-ref.ts';
 export type { Command } from './commands.ts';
 export { type Decision, decide, decision } from './decide.ts';
 export type {
+  AttributeDefinition,
   CompensationDefinition,
   Definition,
   ForEachDefinition,
+  OverlapPolicy,
   RetentionPolicy,
   RetryPolicy,
+  ScheduleDefinition,
   StepAction,
   StepDefinition,
   TriggerDefinition,

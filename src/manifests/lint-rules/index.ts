@@ -5,6 +5,7 @@ import { expressions } from './expressions.ts';
 import { duplicateNames, reservedStreamNames } from './names.ts';
 import { cycles, unknownNeeds } from './needs.ts';
 import { retentionAges } from './retention.ts';
+import { schedules } from './schedules.ts';
 import { duplicateWindows, evenReplicas, overlappingSubjects, reservedSubjects } from './streams.ts';
 import { triggerStreams, triggerSubjects, workQueueTriggers } from './triggers.ts';
 
@@ -26,6 +27,7 @@ export const LINT_RULES: readonly LintRule[] = [
   reservedSubjects,
   retentionAges,
   retryOrder,
+  schedules,
   triggerStreams,
   triggerSubjects,
   unknownNeeds,

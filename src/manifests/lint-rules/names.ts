@@ -41,12 +41,14 @@ export const duplicateNames: LintRule = ({ streams, workflows }) => {
       ];
     });
   const inside = workflows.flatMap((workflow) => {
-    const { steps, triggers } = workflow.value.spec;
+    const { steps, triggers, schedules } = workflow.value.spec;
     const stepNames = steps.map((step) => step.name);
     const triggerNames = triggers.map((trigger) => trigger.name);
+    const scheduleNames = schedules.map((schedule) => schedule.name);
     return [
       ...repeated(workflow, stepNames, 'step', (i) => ['spec', 'steps', i, 'name']),
       ...repeated(workflow, triggerNames, 'trigger', (i) => ['spec', 'triggers', i, 'name']),
+      ...repeated(workflow, scheduleNames, 'schedule', (i) => ['spec', 'schedules', i, 'name']),
       ...steps.flatMap((step, n) => repeated(workflow, step.needs, 'need', (i) => ['spec', 'steps', n, 'needs', i])),
     ];
   });

@@ -12,6 +12,7 @@ const RESERVED_SUBJECTS = [
   'evt.>',
   'dead.>',
   'cancel.>',
+  'sched.>',
   '$JS.>',
   '$KV.>',
   '$O.>',

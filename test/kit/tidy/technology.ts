@@ -21,8 +21,8 @@ const TECHNOLOGIES: Readonly<Record<string, readonly RegExp[]>> = {
 /** An adapter is not pure anyway: files and timers of Node are open to each of them, other technologies are not. */
 const NODE = [/^node:/];
 
-/** Pure packages: values in, values out. `node:crypto`'s hash and `node:util`'s text functions are pure, too. */
-const PURE = [/^zod$/, /^yaml$/, /^@marcbachmann\/cel-js$/, /^node:(crypto|util)$/];
+/** Pure packages: values in, values out (croner when it is given the time to count from). `node:crypto`'s hash and `node:util`'s text functions are pure, too. */
+const PURE = [/^zod$/, /^yaml$/, /^@marcbachmann\/cel-js$/, /^croner$/, /^node:(crypto|util)$/];
 /** The command line is a door of its own: these draw and parse text. */
 const CLI = [/^commander$/, /^cli-table3$/, /^picocolors$/];
 

@@ -50,6 +50,8 @@ export function fakeCli(
       definitions: absent,
       journal: absent,
       deadLetters: absent,
+      lines: absent,
+      sleep: absent,
       reader: absent,
       prefect: absent,
       runController: absent,

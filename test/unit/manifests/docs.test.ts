@@ -17,11 +17,21 @@ describe('docs/manifests.md', () => {
     expect(found(...examples, orders, ...children)).toEqual([]);
   });
 
+  test('the examples of schedules.md are valid as well', () => {
+    const yaml = [...readFileSync('docs/schedules.md', 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map(
+      ([, text]) => text ?? '',
+    );
+    expect(yaml).toHaveLength(1);
+    expect(found(...yaml)).toEqual([]);
+  });
+
   test('names every field', () => {
     const paths: readonly (readonly PropertyKey[])[] = [
       ['spec'],
       ['spec', 'retention'],
       ['spec', 'triggers', 0],
+      ['spec', 'schedules', 0],
+      ['spec', 'schedules', 0, 'catchUp'],
       ['spec', 'steps', 0],
       ['spec', 'steps', 0, 'run'],
       ['spec', 'steps', 0, 'waitForSignal'],

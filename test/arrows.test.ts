@@ -33,6 +33,9 @@ const BREAKS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'src/engine/index.ts': 'export const e = 1;',
   },
   'arrow-engine': { 'src/engine/k.ts': "import '../worker/index.ts';", 'src/worker/index.ts': 'export const w = 1;' },
+  'arrow-schedules': {
+    'src/schedules/q.ts': "import '../replay/fine.ts';",
+  },
   'arrow-manifests-worker-bridge-replay-storage-identity-audit': {
     'src/replay/l.ts': "import '../bridge/index.ts';",
     'src/bridge/index.ts': 'export const b = 1;',

@@ -45,7 +45,7 @@ describe('docs/manifests.md', () => {
   });
 
   test('names every rule that the table of bad manifests and the plan tests know', () => {
-    const tests = ['bad-manifests', 'plan', 'deployments'].map((name) =>
+    const tests = ['bad-manifests', 'bad-schedules', 'plan', 'deployments'].map((name) =>
       readFileSync(`test/unit/manifests/${name}.test.ts`, 'utf8'),
     );
     const rules = tests.flatMap((text) =>

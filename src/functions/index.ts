@@ -3,6 +3,7 @@ export { type Client, createClient, RunError, type RunHandle, type StartOptions 
 export { type WorkflowOptions, workflow } from './define.ts';
 export { endingOfState } from './ending.ts';
 export { StepError } from './errors.ts';
+export { type Code, type Fit, type HistoryInput, type RunHistory, replayHistory } from './fits.ts';
 export { FunctionHost } from './host.ts';
 export type { HostPorts } from './host-ports.ts';
 export { processPorts } from './process.node.ts';

@@ -16,6 +16,7 @@ import {
   definitionOf,
   type Ending,
   endingOfState,
+  type RunHistory,
   type ServedFunction,
   type SignalSchemas,
   type WorkflowFunction,
@@ -29,7 +30,7 @@ import { Faults, type Injection, type Point } from './faults.ts';
 import { Flows } from './flows.ts';
 import { type Mock, Mocks } from './mocks.ts';
 import { Processes } from './processes.ts';
-import { type RunHistory, type RunOwner, TestRun } from './run.ts';
+import { type RunOwner, TestRun } from './run.ts';
 import { MemoryServer, type TestEvent, type TestLetter } from './server.ts';
 import { whyItStands } from './standstill.ts';
 

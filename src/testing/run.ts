@@ -1,6 +1,6 @@
 /** One run of a test environment, as a test holds it. Pure. */
-import type { InputBody, RunRef, RunState, StoredEntry, Transition } from '../engine/index.ts';
-import { type Ending, endingOfState, RunError } from '../functions/index.ts';
+import type { InputBody, RunRef, RunState, Transition } from '../engine/index.ts';
+import { type Ending, endingOfState, RunError, type RunHistory } from '../functions/index.ts';
 import type { Json } from '../kernel/index.ts';
 import type { MemoryServer } from './server.ts';
 
@@ -10,21 +10,6 @@ export interface RunOwner {
   /** Lets time pass until the run ends. */
   ended(run: RunRef): Promise<Ending>;
   settle(): Promise<void>;
-}
-
-/** The log of a run, with the run's name: what `assertReplays` takes, and what can be kept as a file. */
-export interface RunHistory extends RunRef {
-  readonly entries: readonly StoredEntry[];
-  /** What was sent to the run, oldest first: what a declared workflow is decided again from. */
-  readonly inputs: readonly HistoryInput[];
-}
-
-/** An input of a history. */
-export interface HistoryInput {
-  readonly seq: number;
-  /** Server time of storing, ms since the epoch. */
-  readonly at: number;
-  readonly body: InputBody;
 }
 
 /** A run in a test environment. */

@@ -8,10 +8,9 @@
  */
 import { deepStrictEqual } from 'node:assert';
 import type { Command, Definition, Failure, InputBody, RunState, StoredEntry, Transition } from '../engine/index.ts';
-import type { ServedFunction } from '../functions/index.ts';
+import type { RunHistory, ServedFunction } from '../functions/index.ts';
 import type { Json } from '../kernel/index.ts';
 import { testEnvironment } from './environment.node.ts';
-import type { RunHistory } from './run.ts';
 import { Story } from './story.ts';
 
 /** An input that starts a run of the definition at hand. */

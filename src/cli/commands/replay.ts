@@ -17,6 +17,7 @@ import { findRun, workflowsToSearch } from '../find-run.ts';
 import { formatTime } from '../format-time.ts';
 import { jsonOption, wholeNumber, workflowOption } from '../options.ts';
 import type { Output } from '../output.ts';
+import { registerCheck } from './replay-check.ts';
 
 interface ReplayOptions {
   readonly workflow?: string;
@@ -152,7 +153,7 @@ async function replay(ctx: CliContext, text: string | undefined, options: Replay
 }
 
 export function register(program: Command, ctx: CliContext): void {
-  program
+  const replaying = program
     .command('replay')
     .description('prove that the present code decides what the journal says was decided')
     .argument('[run]', 'id of the run; its beginning is enough while it is unique')
@@ -172,4 +173,5 @@ Examples:
   $ millrace replay 7k2p --at 4211`,
     )
     .action((run: string | undefined, options: ReplayOptions) => replay(ctx, run, options));
+  registerCheck(replaying, ctx);
 }

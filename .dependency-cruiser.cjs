@@ -10,6 +10,8 @@ const LAYERS = [
   { folders: ['engine'] },
   // Schedules start runs of the engine's; manifests check what they say.
   { folders: ['schedules'] },
+  // Flow control: a state machine of its own kind that tells the engine's runs what it decides.
+  { folders: ['limits'] },
   // These speak the engine's vocabulary: its definitions, states and inputs.
   { folders: ['manifests', 'worker', 'bridge', 'replay', 'storage', 'identity', 'audit'] },
   // Durable functions make themselves known as definitions (manifests), and commands may come to show or start them.

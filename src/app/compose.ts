@@ -8,6 +8,7 @@ import { type Bridge, startBridge } from '../bridge/index.ts';
 import type { Settings } from '../cli/index.ts';
 import { type Check, connectNats, type HttpServer, startHttp } from '../drivers/index.ts';
 import { openJournal, startController, systemAssets } from '../engine/index.ts';
+import { startLimits } from '../limits/index.ts';
 import { ensureAssets, openDefinitions } from '../manifests/index.ts';
 import { startSchedules } from '../schedules/index.ts';
 import { startJanitor } from '../storage/index.ts';
@@ -63,6 +64,8 @@ export async function composeController(parts: ControllerParts): Promise<HttpSer
   // Without Prefect its steps wait; the sweep of a controller that has one finds them.
   const controller = await startController({ door, definitions, queue: bridge?.queue, telemetry });
   onClose('controller', () => controller.stop());
+  const limits = startLimits({ door, journal, telemetry });
+  onClose('limits', () => limits.stop());
 
   const janitor = await startJanitor({ door, definitions, telemetry });
   onClose('janitor', () => janitor.stop());
@@ -70,8 +73,14 @@ export async function composeController(parts: ControllerParts): Promise<HttpSer
   const schedules = await startSchedules({ door, definitions, journal, telemetry });
   onClose('schedules', () => schedules.stop());
 
+  const limitsCheck = (): Check => ({
+    name: 'limits',
+    ok: limits.bound,
+    detail: limits.bound ? 'its consumer is bound' : 'its consumer cannot be had; run `millrace apply`',
+  });
   checks = async () => [
     ...(await controller.checks()),
+    limitsCheck(),
     ...(await schedules.checks()),
     ...degradable((await bridge?.checks()) ?? []),
   ];

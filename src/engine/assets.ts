@@ -4,9 +4,11 @@
  */
 import {
   ADVISORY_CONSUMER,
+  ALL_LIMIT_LOGS,
   allInputs,
   allLogs,
   CONTROLLER_CONSUMER,
+  LIMIT_CONSUMER,
   SCHEDULE_CONSUMER,
   STREAMS,
   TIMER_CONSUMER,
@@ -93,6 +95,18 @@ export function systemAssets(replicas = 1): Assets {
         allow_msg_schedules: true,
         allow_msg_ttl: true,
       }),
+      // A limit's one timer lives beside what is asked of it: a schedule fires into its own stream only.
+      stream(STREAMS.asks, 'What is asked of limits, and their timers', ['limit.in.*.*', 'limit.at.*.*'], {
+        retention: 'workqueue',
+        allow_msg_schedules: true,
+        allow_msg_ttl: true,
+      }),
+      // Schedules are not used here; rollups are, which the server allows with them: an entry with the whole state takes the
+      // place of all before it.
+      stream(STREAMS.limits, 'Limits: who has which slot, who waits', [ALL_LIMIT_LOGS], {
+        allow_msg_schedules: true,
+        allow_msg_ttl: true,
+      }),
       stream(STREAMS.events, 'State changes of runs, steps, flows and tasks', ['evt.>'], {
         max_age: 7 * DAY,
         allow_atomic: true,
@@ -112,6 +126,9 @@ export function systemAssets(replicas = 1): Assets {
     consumers: [
       consumer(STREAMS.timers, TIMER_CONSUMER, 'Fired timers on their way to runs', 'timer.fired.*.*'),
       consumer(STREAMS.schedules, SCHEDULE_CONSUMER, 'Inputs of schedules on their way to controllers', 'sched.in.*.*'),
+      consumer(STREAMS.asks, LIMIT_CONSUMER, 'What is asked of limits on its way to controllers', 'limit.in.*.*', {
+        max_ack_pending: INPUTS_OUT,
+      }),
       consumer(
         STREAMS.advisories,
         ADVISORY_CONSUMER,

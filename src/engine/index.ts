@@ -13,6 +13,7 @@ export {
   type OpenInput,
   SimulatedCrash,
 } from './journal/broker.memory.ts';
+export { DeliveryChain } from './journal/chain.ts';
 export { entryOf } from './journal/entry.ts';
 export { giveBackMs } from './journal/give-back.ts';
 export { type JetStreamJournalOptions, openJournal } from './journal/journal.jetstream.ts';

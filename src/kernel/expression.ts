@@ -16,6 +16,8 @@ export const STEP_VARIABLES = ['payload', 'steps', 'run'] as const;
 
 /** Variables of a schedule's `with`. */
 export const SCHEDULE_VARIABLES = ['scheduledAt', 'schedule'] as const;
+/** Variables of a limit's `key` and of `priority`: what is known of a run before its first step. */
+export const START_VARIABLES = ['payload'] as const;
 
 /** A compiled expression. */
 export interface Expression {

@@ -17,6 +17,7 @@ export {
   type Expression,
   evaluateCondition,
   SCHEDULE_VARIABLES,
+  START_VARIABLES,
   STEP_VARIABLES,
   TRIGGER_VARIABLES,
 } from './expression.ts';

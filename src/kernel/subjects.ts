@@ -3,12 +3,15 @@
  * docs/protocol.md describes each of them.
  */
 import { MillraceError } from './errors.ts';
+import { derivedId } from './ids.ts';
 
 /** Streams that Millrace owns besides the one per workflow. */
 export const STREAMS = {
   tasks: 'MR_TASKS',
   flows: 'MR_FLOWS',
   timers: 'MR_TIMERS',
+  asks: 'MR_ASKS',
+  limits: 'MR_LIMITS',
   events: 'MR_EVENTS',
   dead: 'MR_DEAD',
   advisories: 'MR_ADVISORIES',
@@ -119,6 +122,39 @@ export const lineLogSubject = (workflow: string, line: string): string =>
 export const lineTimerSubject = (workflow: string, line: string): string =>
   `sched.at.${token(workflow)}.${lineToken(line)}`;
 export const SCHEDULE_CONSUMER = 'schedules';
+const LIMIT = /^[a-z]+:[A-Za-z0-9_-]{1,64}(?::\d{1,2})?$/;
+
+/**
+ * A limit's own name as one token of a subject: `workflow:orders`, `shared:gpu`, `rate:orders`.
+ * @throws MillraceError MR_INPUT_INVALID
+ */
+function limitToken(limit: string): string {
+  if (LIMIT.test(limit)) return limit;
+  throw new MillraceError('MR_INPUT_INVALID', `"${limit}" is no limit`, {
+    hint: 'see `millrace limits list` for the names of limits',
+  });
+}
+
+/** Stands for a key of a limit in subjects: keys are whatever an expression gives. */
+export const limitKeyToken = (limit: string, key: string): string =>
+  key === '' ? '_' : derivedId('limit', limit, key);
+/** What is asked of one key of a limit; `at` holds its one timer. */
+export const limitInputSubject = (limit: string, keyToken: string): string =>
+  `limit.in.${limitToken(limit)}.${token(keyToken)}`;
+export const limitTimerSubject = (limit: string, keyToken: string): string =>
+  `limit.at.${limitToken(limit)}.${token(keyToken)}`;
+export const limitLogSubject = (limit: string, keyToken: string): string =>
+  `limit.log.${limitToken(limit)}.${token(keyToken)}`;
+export const ALL_LIMIT_LOGS = 'limit.log.*.*';
+/** Durable consumer, shared by all controllers, over what is asked of limits. */
+export const LIMIT_CONSUMER = 'limits';
+
+/** Limit and key of an `in` or `log` subject of limits, or undefined when it is neither. */
+export function parseLimitSubject(subject: string): { readonly limit: string; readonly token: string } | undefined {
+  const [root, side, limit, key, ...rest] = subject.split('.');
+  if (root !== 'limit' || (side !== 'in' && side !== 'log')) return undefined;
+  return limit === undefined || key === undefined || rest.length > 0 ? undefined : { limit, token: key };
+}
 
 export const runEventSubject = (workflow: string, runId: string, event: string): string =>
   `evt.run.${token(workflow)}.${token(runId)}.${token(event)}`;

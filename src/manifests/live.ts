@@ -6,6 +6,7 @@ import {
   canonicalJson,
   type Json,
   type JsonObject,
+  LIMIT_CONSUMER,
   SCHEDULE_CONSUMER,
   shortHash,
   TIMER_CONSUMER,
@@ -57,7 +58,7 @@ export interface Live {
 export function isPlanned(consumer: string): boolean {
   return (
     consumer.startsWith('TRIG_') ||
-    [CONTROLLER_CONSUMER, TIMER_CONSUMER, ADVISORY_CONSUMER, SCHEDULE_CONSUMER].includes(consumer)
+    [CONTROLLER_CONSUMER, TIMER_CONSUMER, LIMIT_CONSUMER, ADVISORY_CONSUMER, SCHEDULE_CONSUMER].includes(consumer)
   );
 }
 

@@ -1,13 +1,16 @@
 /** From what was written to what the engine and the server take: defaults filled in, durations as numbers. Pure. */
-import type {
-  CompensationDefinition,
-  Definition,
-  RetentionPolicy,
-  RetryPolicy,
-  ScheduleDefinition,
-  StepAction,
-  StepDefinition,
-  StreamAsset,
+import {
+  type CompensationDefinition,
+  type Definition,
+  queueLimit,
+  type RetentionPolicy,
+  type RetryPolicy,
+  type RunLimit,
+  runLimits,
+  type ScheduleDefinition,
+  type StepAction,
+  type StepDefinition,
+  type StreamAsset,
 } from '../engine/index.ts';
 import { type Json, MillraceError, parseDuration } from '../kernel/index.ts';
 import { inOrder } from './order.ts';
@@ -36,9 +39,16 @@ function milliseconds(duration: string | undefined): number | undefined {
   return duration === undefined ? undefined : parseDuration(duration);
 }
 
-function actionOf(step: StepDocument): StepAction {
+type Queues = WorkflowDocument['spec']['queues'];
+
+function actionOf(step: StepDocument, queues: Queues): StepAction {
   const { run, sleep, waitForSignal } = step;
-  if (run?.worker !== undefined) return { kind: 'worker', handler: run.worker, queue: run.queue ?? 'default' };
+  if (run?.worker !== undefined) {
+    const { worker, queue = 'default' } = run;
+    const limited = queues !== undefined && Object.hasOwn(queues, queue) ? queues[queue] : undefined;
+    const limit = limited === undefined ? undefined : queueLimit(queue, limited.concurrency);
+    return { kind: 'worker', handler: worker, queue, ...optional('limit', limit) };
+  }
   if (run?.prefect !== undefined) return { kind: 'prefect', deployment: run.prefect, pool: run.pool ?? 'default' };
   if (run?.workflow !== undefined) {
     const { workflow, wait = true, onParentClose = 'cancel' } = run;
@@ -80,7 +90,7 @@ function graceOf(cancelGrace: string | undefined): number | undefined {
   return milliseconds(cancelGrace) || undefined;
 }
 
-function stepOf(step: StepDocument): StepDefinition {
+function stepOf(step: StepDocument, queues: Queues): StepDefinition {
   const waits = step.run === undefined;
   const beats = step.run?.worker !== undefined;
   return {
@@ -88,7 +98,7 @@ function stepOf(step: StepDocument): StepDefinition {
     needs: step.needs,
     ...optional('when', step.when),
     ...optional('with', waits ? undefined : step.with),
-    action: actionOf(step),
+    action: actionOf(step, queues),
     retry: retryOf(step.retry, step.run?.workflow === undefined ? 3 : 1),
     ...optional('timeoutMs', waits ? undefined : milliseconds(step.timeout)),
     ...optional('queueTimeoutMs', waits ? undefined : milliseconds(step.queueTimeout)),
@@ -132,6 +142,14 @@ function scheduleOf(schedule: ScheduleDocument): ScheduleDefinition {
   };
 }
 
+/** The limits that the workflow's runs ask; undefined when there are none. */
+export function limitsOf({ metadata, spec }: WorkflowDocument): readonly RunLimit[] | undefined {
+  const { concurrency, singleton, rateLimit } = spec;
+  const rates = rateLimit?.map(({ per, ...rest }) => ({ ...rest, perMs: parseDuration(per) }));
+  const limits = runLimits(metadata.name, { concurrency, singleton, rateLimit: rates });
+  return limits.length === 0 ? undefined : limits;
+}
+
 /**
  * The definition of a workflow that passed the checks.
  * @throws MillraceError MR_MANIFEST_INVALID, MR_INPUT_INVALID when it did not
@@ -147,7 +165,9 @@ export function normalizeWorkflow(document: WorkflowDocument): Definition {
     ...optional('code', spec.code),
     deadLetter: spec.deadLetter,
     ...optional('retention', retentionOf(document)),
-    steps: inOrder(spec.steps).map(stepOf),
+    ...optional('limits', limitsOf(document)),
+    ...optional('priority', spec.priority),
+    steps: inOrder(spec.steps).map((step) => stepOf(step, spec.queues)),
     triggers: spec.triggers.map(({ name, stream, subject, when, key }) => ({
       name,
       stream,

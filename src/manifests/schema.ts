@@ -204,6 +204,31 @@ const retention = z.strictObject({
   cancelled: positiveDuration.optional(),
   keepLast: z.number().int().min(1).max(1_000_000).optional(),
 });
+const onFull = z.enum(['queue', 'cancelOldest', 'cancelNewest', 'drop']);
+const concurrency = z.strictObject({
+  limit: z.number().int().min(1).max(100_000),
+  key: expression.optional(),
+  name: name.optional(),
+  onFull: onFull.optional(),
+});
+const rateLimit = z.strictObject({
+  limit: z.number().int().min(1).max(10_000),
+  per: positiveDuration,
+  key: expression.optional(),
+  name: name.optional(),
+  onFull: z.enum(['queue', 'drop']).optional(),
+});
+const singleton = z.strictObject({ key: expression.optional(), onFull: onFull.optional() });
+
+/** Flow control of runs. */
+const flow = {
+  concurrency: z.array(concurrency).min(1).max(8).optional(),
+  singleton: singleton.optional(),
+  rateLimit: z.array(rateLimit).min(1).max(8).optional(),
+  priority: expression.optional(),
+};
+
+const queue = z.strictObject({ concurrency: z.number().int().min(1).max(100_000) });
 
 const instant = text(
   {
@@ -246,6 +271,8 @@ export const workflowSchema = z.strictObject({
     output: expression.optional(),
     deadLetter: z.boolean().default(true),
     retention: retention.optional(),
+    ...flow,
+    queues: z.record(name, queue).optional(),
     triggers: z.array(trigger).default([]),
     schedules: z.array(schedule).max(100).default([]),
     steps: z.array(step).min(1).max(200),
@@ -259,6 +286,7 @@ export const functionSchema = z.strictObject({
   metadata,
   spec: z.strictObject({
     retention: retention.optional(),
+    ...flow,
     triggers: z.array(trigger).default([]),
     schedules: z.array(schedule).max(100).default([]),
   }),

@@ -88,7 +88,7 @@ function attemptsOf(entries: readonly StoredEntry[]): ReadonlyMap<string, Attemp
   const byStep = new Map<string, AttemptView[]>();
   for (const { at, transitions } of entries) {
     for (const t of transitions) {
-      if (!('step' in t) || !('attempt' in t)) continue;
+      if (!('step' in t) || !('attempt' in t) || t.type === 'SlotGranted') continue;
       const attempts = byStep.get(t.step) ?? [];
       byStep.set(t.step, attempts);
       const index = attempts.findIndex(({ attempt }) => attempt === t.attempt);

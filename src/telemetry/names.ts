@@ -43,6 +43,16 @@ export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
     'Hints that could not be sent; the sweep or the fence makes up for them',
     'kind',
   ),
+  millrace_limits_held: gauge(
+    'Slots of a limit that are held, over those of its keys that this process has seen',
+    'limit',
+  ),
+  millrace_limits_waiting: gauge('Asks that wait for a slot, over the keys that this process has seen', 'limit'),
+  millrace_limits_wait_seconds: {
+    ...histogram('Time from an ask to its grant', 'limit'),
+    buckets: LONG,
+  },
+  millrace_limits_decided_total: counter('Asks decided, by what became of them', 'limit', 'outcome'),
   millrace_functions_ended_total: counter('Runs of durable functions that ended here, by how', 'workflow', 'outcome'),
   millrace_functions_resumed_total: counter(
     'Runs of durable functions taken over by replaying their journal',

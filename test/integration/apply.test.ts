@@ -55,7 +55,7 @@ const lines = (actions: readonly Action[]): readonly string[] => actions.map(({ 
 describe('apply', () => {
   test('creates everything, and the second time changes nothing (P2)', async () => {
     const first = await apply();
-    expect(first).toHaveLength(20);
+    expect(first).toHaveLength(25);
     expect(lines(first).slice(-3)).toEqual([
       `create-bucket ${DEFINITIONS_BUCKET}`,
       'put-definition delay-report',
@@ -139,7 +139,7 @@ describe('apply', () => {
     await door.jsm.streams.add({ name: 'OTHER', subjects: ['other'] });
     await expect(applyPlan(door.nc, plan)).rejects.toMatchObject({ code: 'MR_PLAN_STALE', next: 'conflict' });
     expect(Object.keys((await observe(door.nc)).streams)).toEqual(['OTHER']);
-    expect(await apply()).toHaveLength(20);
+    expect(await apply()).toHaveLength(25);
   });
 
   test('A2 an impossible change is refused, and nothing is done', async () => {
@@ -242,7 +242,16 @@ describe('ensureAssets', () => {
   test('creates what is missing and touches nothing else', async () => {
     await door.jsm.streams.add({ name: 'MR_EVENTS', subjects: ['evt.>'], max_age: 1e9 });
     const first = await ensureAssets(door.nc, systemAssets());
-    expect(first.streams).toEqual(['MR_TASKS', 'MR_FLOWS', 'MR_TIMERS', 'MR_DEAD', 'MR_ADVISORIES']);
+    expect(first.streams).toEqual([
+      'MR_TASKS',
+      'MR_FLOWS',
+      'MR_TIMERS',
+      'MR_ASKS',
+      'MR_LIMITS',
+      'MR_DEAD',
+      'MR_ADVISORIES',
+      'MR_SCHEDULES',
+    ]);
     expect((await door.jsm.streams.info('MR_EVENTS')).config.max_age).toBe(1e9);
     expect(await ensureAssets(door.nc, systemAssets())).toEqual({ streams: [], consumers: [] });
   });
@@ -298,7 +307,7 @@ describe('the command line', () => {
     const file = join(dir, 'plan.json');
     expect(await millrace(['plan', '--out', file])).toMatchObject({ code: 0, err: '' });
     const first = await millrace(['apply', '--plan', file]);
-    expect([first.code, first.out.trim().split('\n').at(-1)]).toEqual([0, 'Applied: 20 added, 0 changed, 0 removed.']);
+    expect([first.code, first.out.trim().split('\n').at(-1)]).toEqual([0, 'Applied: 25 added, 0 changed, 0 removed.']);
     const second = await millrace(['apply', '--plan', file, '--json']);
     expect([second.code, JSON.parse(second.err)]).toMatchObject([1, { error: { code: 'MR_PLAN_STALE' } }]);
     const third = await millrace(['apply', '--json']);

@@ -191,9 +191,12 @@ function consumeSignal(state: RunState, name: string): RunState {
 
 function evolveRare(state: RunState, t: Transition, at: number): RunState {
   switch (t.type) {
-    case 'RunQueued':
-      return { ...state, status: 'queued', waitsFor: t.limits };
+    case 'RunQueued': {
+      const { slots: _slots, ...rest } = state;
+      return { ...rest, status: 'queued', waitsFor: t.limits };
+    }
     case 'SlotGranted':
+      if (t.step !== undefined) return withStep(state, t.step, { slot: t.slot });
       return { ...state, slots: [...(state.slots ?? []), t.slot] };
     case 'RunAdmitted': {
       const { waitsFor: _none, ...rest } = state;

@@ -13,7 +13,7 @@ import { findStep } from './definition-index.ts';
 import type { Draft } from './draft.ts';
 import { stepsOut } from './evolve.ts';
 import type { Failure } from './inputs.ts';
-import { startAttempt } from './start-attempt.ts';
+import { awaitsSlot, startAttempt } from './start-attempt.ts';
 import {
   type Closing,
   isOpen,
@@ -63,6 +63,8 @@ export function failStep(draft: Draft, step: Pick<StepDefinition, 'name'>, attem
 export function closeRun(draft: Draft, closing: Closing, reason: string): void {
   closeOpenSteps(draft, reason);
   if ((draft.state.undo ?? []).length === 0) return end(draft, closing);
+  // One that waits for its slots once more undoes what it did before without them.
+  if (draft.state.status === 'queued') draft.emit({ type: 'RunAdmitted' });
   draft.emit({ type: 'RunClosing', ...closing });
   compensate(draft, closing);
 }
@@ -82,7 +84,8 @@ export function cancelRun(draft: Draft, { reason, by, graceMs = draft.definition
   if ((status !== 'running' && status !== 'queued') || already !== undefined) return;
   const closing: Closing = { outcome: 'cancelled', reason, ...(by === undefined ? {} : { by }) };
   const open = openSteps(draft);
-  const waits = (step: StepState): boolean => isOut(step) && step.name !== ended;
+  const waits = (step: StepState): boolean =>
+    isOut(step) && step.name !== ended && !awaitsSlot(findStep(draft.definition, step.name), step);
   if (graceMs === 0 || !open.some((step) => isAway(step) && waits(step))) return closeRun(draft, closing, reason);
   for (const step of open) {
     if (!waits(step)) draft.emit({ type: 'StepCancelled', step: step.name, attempt: step.attempt, reason });

@@ -3,7 +3,8 @@
  * after a crash the same entry gives the same commands, and every receiver can recognise one it has already had.
  */
 import type { Json } from '../../kernel/index.ts';
-import type { Attributes, Failure, Parent, RunEnding, Slot, Source } from './inputs.ts';
+import type { LimitPolicy } from './definition.ts';
+import type { Attributes, Failure, Parent, RunEnding, Source } from './inputs.ts';
 import type { ChildRef } from './transitions.ts';
 
 export type Command =
@@ -37,9 +38,25 @@ export type Command =
   | { readonly kind: 'child.close'; readonly child: ChildRef; readonly reason: string; readonly kill: boolean }
   /** Tell the parent that this run has ended. */
   | { readonly kind: 'parent'; readonly parent: Parent; readonly ending: RunEnding }
-  /** Ask for a slot of each limit; the answer is an input `slot`. */
-  | { readonly kind: 'slot.ask'; readonly limits: readonly { readonly limit: string; readonly key: string }[] }
-  | { readonly kind: 'slot.free'; readonly slots: readonly Slot[] }
+  /** Ask for a slot of the limit; the answer is an input `slot`. */
+  | {
+      readonly kind: 'slot.ask';
+      readonly limit: string;
+      readonly key: string;
+      readonly policy: LimitPolicy;
+      readonly priority: number;
+      /** See the input `slot`. */
+      readonly ask: number;
+      readonly step?: string;
+    }
+  /** Give back what the ask was given, or take the ask back: the limit knows what is true. */
+  | {
+      readonly kind: 'slot.free';
+      readonly limit: string;
+      readonly key: string;
+      readonly ask: number;
+      readonly step?: string;
+    }
   /** Search attributes have changed, or the run's status has: the index is to be told. A hint: the index can be rebuilt. */
   | { readonly kind: 'index'; readonly attributes: Attributes }
   | { readonly kind: 'timer'; readonly timer: string; readonly at: number }

@@ -2,6 +2,7 @@
 import { advance, giveSignal } from './advance.ts';
 import type { Draft } from './draft.ts';
 import type { BodyOf } from './inputs.ts';
+import { beginRun } from './slots.ts';
 import { isUndo, itemsOf, type StepStatus, stepOf } from './state.ts';
 
 export function signal(draft: Draft, body: BodyOf<'signal'>): void {
@@ -40,7 +41,5 @@ export function retry(draft: Draft, body: BodyOf<'retry'>): void {
     steps: [...declared, ...undoing],
     ...(body.by === undefined ? {} : { by: body.by }),
   });
-  const { timeoutMs } = draft.definition;
-  if (timeoutMs !== undefined) draft.setTimer({ kind: 'run', retries: draft.state.retries }, timeoutMs);
-  advance(draft);
+  beginRun(draft);
 }

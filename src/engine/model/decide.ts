@@ -15,7 +15,6 @@
  *      compensation has failed.
  */
 import { spanIdOf, traceIdOfRun, unreachable } from '../../kernel/index.ts';
-import { advance } from './advance.ts';
 import { childEnded } from './children.ts';
 import { cancelRun, killRun } from './closing.ts';
 import { flow } from './decide-flows.ts';
@@ -25,8 +24,10 @@ import { timer } from './decide-timers.ts';
 import type { Definition } from './definition.ts';
 import { Draft } from './draft.ts';
 import type { BodyOf, Input, InputBody, TraceContext } from './inputs.ts';
+import { beginRun, priorityOf, slot } from './slots.ts';
 import type { RunState } from './state.ts';
 import type { Transition } from './transitions.ts';
+import { expressionFailure } from './variables.ts';
 
 /** W3C Trace Context level 1, version 00; ids of zeros only are not valid. */
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -40,7 +41,7 @@ function traceOf(runId: string, given: TraceContext | undefined): TraceContext {
 function start(draft: Draft, body: BodyOf<'start'>): void {
   if (draft.state.status !== 'new') return;
   const trace = traceOf(draft.state.runId, body.trace);
-  draft.emit({
+  const started = {
     type: 'RunStarted',
     digest: body.digest,
     payload: body.payload,
@@ -48,10 +49,15 @@ function start(draft: Draft, body: BodyOf<'start'>): void {
     ...(body.source === undefined ? {} : { source: body.source }),
     ...(body.by === undefined ? {} : { by: body.by }),
     ...(body.parent === undefined ? {} : { parent: body.parent }),
-  });
-  const { timeoutMs } = draft.definition;
-  if (timeoutMs !== undefined) draft.setTimer({ kind: 'run', retries: 0 }, timeoutMs);
-  advance(draft);
+  } as const;
+  try {
+    const priority = body.priority ?? priorityOf(draft.definition, body.payload);
+    draft.emit(priority === undefined ? started : { ...started, priority });
+  } catch (error) {
+    draft.emit(started);
+    return draft.emit({ type: 'RunFailed', error: expressionFailure(error) });
+  }
+  beginRun(draft);
 }
 
 function apply(draft: Draft, body: InputBody): void {
@@ -83,9 +89,10 @@ function apply(draft: Draft, body: InputBody): void {
     case 'retry':
       return retry(draft, body);
     case 'update':
-    case 'slot':
     case 'move':
       return;
+    case 'slot':
+      return slot(draft, body);
     default:
       return unreachable(body);
   }

@@ -10,6 +10,8 @@ export interface DefinitionIndex {
   readonly places: ReadonlyMap<string, number>;
   /** Places of the steps that need nothing. */
   readonly roots: readonly number[];
+  /** Its runs, or attempts of one of its queues, ask for slots. */
+  readonly limited: boolean;
   /** Steps that wait for a signal. */
   readonly signals: readonly StepDefinition[];
 }
@@ -22,7 +24,7 @@ export function indexOf(definition: Definition): DefinitionIndex {
   return index;
 }
 
-function build({ steps }: Definition): DefinitionIndex {
+function build({ steps, limits }: Definition): DefinitionIndex {
   const byName = new Map<string, StepDefinition>();
   const places = new Map<string, number>();
   const dependents: number[][] = steps.map(() => []);
@@ -42,7 +44,16 @@ function build({ steps }: Definition): DefinitionIndex {
   for (const step of steps) {
     if (step.compensate !== undefined) byName.set(undoName(step.name), undoOf(step.name, step.compensate));
   }
-  return { byName, places, dependents, roots, signals: steps.filter(({ action }) => action.kind === 'signal') };
+  const limited =
+    (limits?.length ?? 0) > 0 || steps.some(({ action }) => action.kind === 'worker' && action.limit !== undefined);
+  return {
+    byName,
+    places,
+    dependents,
+    roots,
+    limited,
+    signals: steps.filter(({ action }) => action.kind === 'signal'),
+  };
 }
 
 /** A compensation as a step: handed out, tried again and paused as any other. */

@@ -18,9 +18,38 @@ export interface RetryPolicy extends BackoffPolicy {
   readonly onExhausted?: 'pause';
 }
 
+/** What a limit allows. At least one of `slots` and `rate` is there. */
+export interface LimitPolicy {
+  /** Holders at once. */
+  readonly slots?: number;
+  /** At most `limit` grants within any `perMs`. */
+  readonly rate?: { readonly limit: number; readonly perMs: number };
+  /**
+   * What becomes of an ask that cannot be granted at once: it waits; the oldest holders end to make room for it; it is refused
+   * (`drop` says so in the run's reason and means that nobody will miss it).
+   */
+  readonly onFull: 'queue' | 'cancelOldest' | 'cancelNewest' | 'drop';
+}
+
+/** A limit that runs of a workflow ask before their first step. */
+export interface RunLimit {
+  /** `workflow:<name>`, `shared:<name>`, `rate:<name>`. */
+  readonly limit: string;
+  /** CEL over payload: each value has slots of its own. One key for all without it. */
+  readonly key?: string;
+  readonly policy: LimitPolicy;
+}
+
+/** A limit that attempts of a queue ask before they are handed out. */
+export interface QueueLimit {
+  /** `queue:<name>` */
+  readonly limit: string;
+  readonly policy: LimitPolicy;
+}
+
 /** What a step does. */
 export type StepAction =
-  | { readonly kind: 'worker'; readonly handler: string; readonly queue: string }
+  | { readonly kind: 'worker'; readonly handler: string; readonly queue: string; readonly limit?: QueueLimit }
   | { readonly kind: 'prefect'; readonly deployment: string; readonly pool: string }
   | { readonly kind: 'sleep'; readonly ms: number }
   /** A child run of a workflow or durable function; the step's input is its payload. */
@@ -156,6 +185,10 @@ export interface Definition {
   readonly graceMs?: number;
   /** What becomes of ended runs; the workflow's current definition counts, whichever a run began with. Kept for ever without. */
   readonly retention?: RetentionPolicy;
+  /** What its runs wait for before their first step, in the order in which they ask: the same for all that share limits. */
+  readonly limits?: readonly RunLimit[];
+  /** CEL over payload: 1 (first) to 5 among those that wait for a slot; 3 without it. */
+  readonly priority?: string;
   readonly steps: readonly StepDefinition[];
   readonly triggers: readonly TriggerDefinition[];
   readonly schedules?: readonly ScheduleDefinition[];

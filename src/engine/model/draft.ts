@@ -46,6 +46,7 @@ export class Draft {
         return place === undefined ? undefined : this.ready.add(this.index.dependents[place] ?? []);
       }
       case 'RunRetried':
+      case 'RunAdmitted':
         return this.ready.add(this.definition.steps.keys());
       default:
     }

@@ -6,9 +6,12 @@ export type {
   CompensationDefinition,
   Definition,
   ForEachDefinition,
+  LimitPolicy,
   OverlapPolicy,
+  QueueLimit,
   RetentionPolicy,
   RetryPolicy,
+  RunLimit,
   ScheduleDefinition,
   StepAction,
   StepDefinition,
@@ -46,10 +49,22 @@ export {
   cancelMessageSchema,
   type DispatchMessage,
   dispatchMessageSchema,
+  type Holder,
+  holderSchema,
+  type LimitMessage,
+  limitMessageSchema,
   type TaskMessage,
   taskMessageSchema,
 } from './messages.ts';
 export { react } from './react.ts';
+export {
+  type ConcurrencyOptions,
+  type FlowOptions,
+  queueLimit,
+  type RateLimitOptions,
+  runLimits,
+} from './run-limits.ts';
+export { DEFAULT_PRIORITY, keepsSlot, stillAsks } from './slots.ts';
 export {
   type Closing,
   type FlowBinding,

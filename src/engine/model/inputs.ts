@@ -202,6 +202,10 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     slot: slotSchema,
     verdict: z.enum(['granted', 'refused', 'revoked']),
     reason: z.string().optional(),
+    /** Which of the run's asks it answers: how often the run had been retried by hand then; a step's attempt. */
+    ask: z.number().int().nonnegative(),
+    /** The slot is for an attempt of this step. */
+    step: z.string().optional(),
   }),
   z.object({ v: z.literal(1), kind: z.literal('retry'), by: z.string().optional() }),
   /** Go on by another definition of the workflow; nothing happens where that is not possible (see versions.ts). */

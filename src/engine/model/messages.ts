@@ -41,6 +41,42 @@ export const dispatchMessageSchema = z.object({
 });
 export type DispatchMessage = z.infer<typeof dispatchMessageSchema>;
 
+/** Whose slot it is: a run's, or an attempt's of its step. */
+export const holderSchema = z.object({ workflow: z.string(), runId: z.string(), step: z.string().optional() });
+export type Holder = z.infer<typeof holderSchema>;
+
+export const limitPolicySchema = z.object({
+  slots: z.number().int().positive().optional(),
+  rate: z.object({ limit: z.number().int().positive(), perMs: z.number().int().positive() }).optional(),
+  onFull: z.enum(['queue', 'cancelOldest', 'cancelNewest', 'drop']),
+});
+
+/** On `limit.in.<limit>.<key>`: what is asked of one key of a limit. `ask` numbers the asks of a holder, ascending. */
+export const limitMessageSchema = z.discriminatedUnion('kind', [
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('ask'),
+    key: z.string(),
+    holder: holderSchema,
+    ask: z.number().int().nonnegative(),
+    priority: z.number().int().min(1).max(5),
+    policy: limitPolicySchema,
+  }),
+  /** Gives back what this ask or an earlier one of the holder was given, and takes back what still waits. */
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('free'),
+    holder: holderSchema,
+    ask: z.number().int().nonnegative(),
+    /** `gone`: a sweep found that the holder has no right to it. `released`: a person took it away. */
+    why: z.enum(['gone', 'released']).optional(),
+    by: z.string().optional(),
+  }),
+  /** Its timer fired. */
+  z.object({ v: z.literal(1), kind: z.literal('timer') }),
+]);
+export type LimitMessage = z.infer<typeof limitMessageSchema>;
+
 /** On core subject `cancel.<workflow>.<runId>`: stop this attempt. */
 export const cancelMessageSchema = z.object({
   ...attemptOfRun,

@@ -3,9 +3,10 @@ import type { Json } from '../../kernel/index.ts';
 import { endingOf, isRunEnd } from './children.ts';
 import type { Command } from './commands.ts';
 import type { Definition } from './definition.ts';
-import { findStep } from './definition-index.ts';
+import { findStep, indexOf } from './definition-index.ts';
 import { stepsOut } from './evolve.ts';
 import { TERMINAL_FLOW_STATES } from './inputs.ts';
+import { reactSlots } from './react-slots.ts';
 import { isUndo, type RunState, stepOf, undoneBy } from './state.ts';
 import { StateDraft } from './state-draft.ts';
 import type { LogEntry, Transition } from './transitions.ts';
@@ -31,7 +32,19 @@ function handOut(
   if (t.child !== undefined) {
     return [{ kind: 'child', child: t.child, step: t.step, attempt: t.attempt, payload: t.input }];
   }
-  if (action.kind !== 'worker') return [];
+  if (action.kind !== 'worker' || action.limit !== undefined) return []; // handed out once it has its slot
+  return taskOf(definition, state, t);
+}
+
+/** An attempt for a worker. */
+function taskOf(
+  definition: Definition,
+  state: RunState,
+  t: { readonly step: string; readonly attempt: number; readonly input: Json },
+): Command[] {
+  const step = findStep(definition, t.step);
+  if (step?.action.kind !== 'worker') return [];
+  const { action } = step;
   const { progress } = stepOf(state, t.step);
   return [
     {
@@ -205,5 +218,6 @@ export function react(
     if (tells) commands.push(...toParent(definition, state, transition));
     draft?.apply(transition, entry.at);
   }
+  if (indexOf(definition).limited) commands.push(...reactSlots(definition, before, entry, taskOf));
   return commands;
 }

@@ -176,9 +176,11 @@ export class StateDraft {
       case 'RunQueued':
         this.#state.status = 'queued';
         this.#state.waitsFor = t.limits;
+        delete this.#state.slots; // those of the ending that a retry took back
         return;
       case 'SlotGranted':
-        this.#state.slots = [...(this.#state.slots ?? []), t.slot];
+        if (t.step === undefined) this.#state.slots = [...(this.#state.slots ?? []), t.slot];
+        else this.#ownStep(t.step).slot = t.slot;
         return;
       case 'RunAdmitted':
         this.#state.status = 'running';

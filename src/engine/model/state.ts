@@ -59,6 +59,8 @@ export interface StepState {
   /** Details of the last heartbeat; they outlive the attempt. */
   readonly progress?: Json;
   readonly child?: ChildRef;
+  /** The slot that the attempt which is out has of its queue. */
+  readonly slot?: Slot;
   /** How the child ended, while the step has no result of it yet. */
   readonly ending?: RunEnding;
   /** How often it was compensated. */

@@ -27,8 +27,8 @@ export type Transition =
     }
   /** It waits for slots of these limits before its first step; comes right behind `RunStarted`. */
   | { readonly type: 'RunQueued'; readonly limits: readonly { readonly limit: string; readonly key: string }[] }
-  /** A slot is the run's until it ends. */
-  | { readonly type: 'SlotGranted'; readonly slot: Slot }
+  /** A slot is the run's until it ends, or the attempt's that is named until that ends. */
+  | { readonly type: 'SlotGranted'; readonly slot: Slot; readonly step?: string; readonly attempt?: number }
   /** All slots are there: it begins. */
   | { readonly type: 'RunAdmitted' }
   /** Durable functions: another worker executes the run from here on; its former one must let go of it. */

@@ -2,7 +2,7 @@
  * Which commands of an old entry still make sense, given what the run has become. A redelivered input sends its commands
  * again; past the duplicate window a message id protects no longer, the state does. Pure.
  */
-import { isOut, type RunState, stepOf } from '../model/index.ts';
+import { isOut, type RunState, stepOf, stillAsks } from '../model/index.ts';
 import type { PlacedCommand } from './ports.ts';
 
 /** @param now the run's present state */
@@ -18,6 +18,8 @@ export function stillWanted(commands: readonly PlacedCommand[], now: RunState): 
         return now.timers[command.timer] === command.at; // it may have been moved
       case 'timer.cancel':
         return now.timers[command.timer] === undefined;
+      case 'slot.ask':
+        return stillAsks(command, now);
       default:
         return true; // hints, and messages whose receivers look at their ids
     }

@@ -32,6 +32,7 @@ import { attemptContext, headersOfContext, type Telemetry, type TraceHeaders } f
 import { storeDeadLetter } from '../dead/dead-letters.jetstream.ts';
 import type { Journal } from '../journal/port.ts';
 import type { CancelMessage, Command, Failure, TaskMessage } from '../model/index.ts';
+import { askMessage } from './asks.ts';
 import { closeChild, startChild, tellParent } from './children.ts';
 import type { CommandBatch, DeadLetter, DefinitionLookup, Outbox, PlacedCommand, ReconcileQueue } from './ports.ts';
 import { startingMessage } from './starting-message.jetstream.ts';
@@ -109,9 +110,18 @@ class JetStreamOutbox implements Outbox {
         return closeChild(this.#options, batch, command);
       case 'parent':
         return tellParent(this.#options, batch, command);
+      case 'slot.ask':
+      case 'slot.free':
+        return this.#ask(batch, command);
       default:
         throw new MillraceError('MR_INTERNAL', `the outbox does not know the command ${command.kind}`);
     }
+  }
+
+  async #ask({ run }: CommandBatch, command: Of<'slot.ask' | 'slot.free'>): Promise<void> {
+    const { subject, msgId, body } = askMessage(run, command);
+    const headers = { [HEADERS.msgId]: msgId };
+    expectStored(await this.#publisher.publish(subject, JSON.stringify(body), headers), subject);
   }
 
   /** Stores a task or an event. */

@@ -1,5 +1,11 @@
 /** Expressions compile, and name only steps whose output is there when they are evaluated. */
-import { compileExpression, messageOf, STEP_VARIABLES, TRIGGER_VARIABLES } from '../../kernel/index.ts';
+import {
+  compileExpression,
+  messageOf,
+  START_VARIABLES,
+  STEP_VARIABLES,
+  TRIGGER_VARIABLES,
+} from '../../kernel/index.ts';
 import { type Finding, finding, type LintRule, type WorkflowManifest } from '../manifest.ts';
 import { suggest } from '../nearest.ts';
 import { upstream } from '../order.ts';
@@ -16,9 +22,16 @@ interface Use {
 }
 
 function usesOf(workflow: WorkflowManifest): readonly Use[] {
-  const { triggers, steps, output } = workflow.value.spec;
+  const { triggers, steps, output, concurrency = [], rateLimit = [], singleton, priority } = workflow.value.spec;
   const uses: Use[] = [];
   if (output !== undefined) uses.push({ source: output, path: ['spec', 'output'], variables: STEP_VARIABLES });
+  const ofStart = (source: string | undefined, ...path: FieldPath): void => {
+    if (source !== undefined) uses.push({ source, path: ['spec', ...path], variables: START_VARIABLES });
+  };
+  ofStart(priority, 'priority');
+  ofStart(singleton?.key, 'singleton', 'key');
+  for (const [n, { key }] of concurrency.entries()) ofStart(key, 'concurrency', n, 'key');
+  for (const [n, { key }] of rateLimit.entries()) ofStart(key, 'rateLimit', n, 'key');
   for (const [n, trigger] of triggers.entries()) {
     for (const field of ['when', 'key'] as const) {
       const source = trigger[field];

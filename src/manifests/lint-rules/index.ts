@@ -2,6 +2,7 @@ import type { LintRule } from '../manifest.ts';
 import { handlerCollisions, heartbeatOrder, idleSettings, missingTimeouts, oneAction, retryOrder } from './actions.ts';
 import { childWorkflows } from './children.ts';
 import { expressions } from './expressions.ts';
+import { idleQueues, limitsOnce, sharedLimits } from './flow.ts';
 import { duplicateNames, reservedStreamNames } from './names.ts';
 import { cycles, unknownNeeds } from './needs.ts';
 import { retentionAges } from './retention.ts';
@@ -19,7 +20,9 @@ export const LINT_RULES: readonly LintRule[] = [
   expressions,
   handlerCollisions,
   heartbeatOrder,
+  idleQueues,
   idleSettings,
+  limitsOnce,
   missingTimeouts,
   oneAction,
   overlappingSubjects,
@@ -28,6 +31,7 @@ export const LINT_RULES: readonly LintRule[] = [
   retentionAges,
   retryOrder,
   schedules,
+  sharedLimits,
   triggerStreams,
   triggerSubjects,
   unknownNeeds,

@@ -76,7 +76,7 @@ describe('NATS', () => {
       messages: stream.name === 'MR_DEAD' ? 2 : 0,
     }));
     expect(troubles(judge(healthy({ cluster: 'c', streams })))).toEqual([
-      'warn 8 of 8 streams have one replica in a cluster',
+      'warn 10 of 10 streams have one replica in a cluster',
       'warn replicas of WF_w are behind or away: n2',
       'warn 2 dead letters',
     ]);

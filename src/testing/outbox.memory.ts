@@ -67,7 +67,7 @@ async function receive(
       return server.tasks.store(queue, { v: 1, ...run, ...task }, headers);
     }
     case 'task.cancel':
-      return server.tasks.cancel(attemptKey({ ...run, step: command.step, attempt: command.attempt }), command.reason);
+      return server.tasks.cancel(attemptKey({ ...run, step: command.step, attempt: command.attempt }), command);
     case 'child':
       return startChild(ports, batch, command);
     case 'child.close':

@@ -135,7 +135,7 @@ export class MemoryServer implements DefinitionLookup {
     this.#schedules.get(key)?.();
     const fire = (): void => {
       this.#schedules.delete(key);
-      void this.send(run, { v: 1, kind: 'timer', timer });
+      void this.send(run, { v: 1, kind: 'timer', timer, at });
     };
     this.#schedules.set(key, this.clock.after(at - this.clock.now(), fire));
   }

@@ -1,5 +1,5 @@
 /** The queues of declared steps: who takes a task, and what becomes of one whose worker dies. Pure. */
-import type { TaskMessage } from '../engine/index.ts';
+import type { CancelMessage, TaskMessage } from '../engine/index.ts';
 import { handlerToken } from '../kernel/index.ts';
 import type { HandlerRunner, TaskDelivery } from '../worker/index.ts';
 import type { VirtualClock } from './clock.ts';
@@ -50,8 +50,8 @@ export class TaskQueues {
   }
 
   /** Tells whoever holds the attempt to stop. */
-  cancel(key: string, reason: string): void {
-    for (const { runner } of this.#takers.values()) runner.cancel(key, reason);
+  cancel(key: string, cancel: Pick<CancelMessage, 'reason' | 'graceMs'>): void {
+    for (const { runner } of this.#takers.values()) runner.cancel(key, cancel);
   }
 
   /** Tasks that wait for a handler that nobody has. */

@@ -5,7 +5,7 @@
  *   W2 the handler never sees an input its schema refuses, the journal never sees an output its schema refuses.
  */
 import type { Failure, InputBody, TaskMessage } from '../engine/index.ts';
-import { type Json, MillraceError } from '../kernel/index.ts';
+import { type Json, MillraceError, messageOf } from '../kernel/index.ts';
 import { describeIssues, failureOf, terminalFailure } from './errors.ts';
 import type { RegisteredHandler, StepContext } from './types.ts';
 
@@ -16,7 +16,7 @@ export const attemptKey = (task: Pick<TaskMessage, 'workflow' | 'runId' | 'step'
   `${task.workflow}/${task.runId}/${task.step}/${task.attempt}`;
 
 /** Message id of an attempt's report, see docs/protocol.md. */
-export const reportId = (what: 'started' | 'result', task: TaskMessage): string =>
+export const reportId = (what: 'started' | 'result' | 'beat', task: TaskMessage): string =>
   `${what}:${task.runId}:${task.step}:${task.attempt}`;
 
 /** Who ran an attempt, and since when (ms since the epoch). */
@@ -25,12 +25,15 @@ export interface Begun {
   readonly startedAt: number;
 }
 
-/** What the engine is told of an outcome. It names the worker, so a short attempt needs no other report. */
-export function reportOf(task: TaskMessage, outcome: Outcome, { worker, startedAt }: Begun): InputBody {
+/**
+ * What the engine is told of an outcome. It names the worker, so a short attempt needs no other report.
+ * @param begun undefined for an attempt that was stopped before it began
+ */
+export function reportOf(task: TaskMessage, outcome: Outcome, begun: Begun | undefined): InputBody {
   const { step, attempt } = task;
   return outcome.ok
-    ? { v: 1, kind: 'task.succeeded', step, attempt, worker, startedAt, output: outcome.output }
-    : { v: 1, kind: 'task.failed', step, attempt, worker, startedAt, error: outcome.error };
+    ? { v: 1, kind: 'task.succeeded', step, attempt, ...begun, output: outcome.output }
+    : { v: 1, kind: 'task.failed', step, attempt, ...begun, error: outcome.error };
 }
 
 /** Fails an attempt from inside its handler. */
@@ -41,10 +44,17 @@ export function fail(message: string, options: { readonly retryable?: boolean; r
   });
 }
 
-/** The output as JSON: what JSON leaves out (`undefined`) is left out, what it cannot hold is a failure. */
-function toJson(value: unknown): Json {
-  const text = JSON.stringify(value);
-  return text === undefined ? null : (JSON.parse(text) as Json);
+/**
+ * The value as JSON: what JSON leaves out (`undefined`) is left out.
+ * @throws MillraceError MR_OUTPUT_INVALID for what JSON cannot hold
+ */
+export function jsonOf(what: string, value: unknown): Json {
+  try {
+    const text = JSON.stringify(value);
+    return text === undefined ? null : (JSON.parse(text) as Json);
+  } catch (error) {
+    throw new MillraceError('MR_OUTPUT_INVALID', `${what} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** Runs the handler on the task. Never throws. */
@@ -75,10 +85,9 @@ export async function runAttempt(
     return { ok: false, error: terminalFailure('MR_OUTPUT_INVALID', message) };
   }
   try {
-    return { ok: true, output: toJson(output.data) };
+    return { ok: true, output: jsonOf(`output of ${handler.name}`, output.data) };
   } catch (error) {
-    const message = `output of ${handler.name} is not JSON: ${failureOf(error).message}`;
-    return { ok: false, error: terminalFailure('MR_OUTPUT_INVALID', message) };
+    return { ok: false, error: failureOf(error) };
   }
 }
 

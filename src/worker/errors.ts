@@ -43,11 +43,23 @@ export function terminalFailure(code: ErrorCode, message: string, hint?: string)
   return { code, message, retryable: false, lost: false, ...(hint === undefined ? {} : { hint }) };
 }
 
-/** What was thrown, as data. Errors that are not of this project are `MR_STEP_FAILED` and may be tried again. */
+const OWN_CODE = /^[A-Z][A-Z0-9_]{1,63}$/;
+
+/**
+ * An error that is not of this project may be tried again. Its code is its own (`ECONNREFUSED`, `CARD_DECLINED`) if it has
+ * one, and its class is noted if it is one of somebody's making, so that a policy can name it.
+ */
+function foreignFailure(error: unknown): Failure {
+  const own = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = typeof own === 'string' && OWN_CODE.test(own) && !own.startsWith('MR_') ? own : 'MR_STEP_FAILED';
+  const type = error instanceof Error ? error.constructor.name : 'Error';
+  const noted = type === 'Error' || type === '' ? {} : { type };
+  return { code, ...noted, message: messageOf(error), retryable: true, lost: false };
+}
+
+/** What was thrown, as data. */
 export function failureOf(error: unknown): Failure {
-  if (!isMillraceError(error)) {
-    return { code: 'MR_STEP_FAILED', message: messageOf(error), retryable: true, lost: false };
-  }
+  if (!isMillraceError(error)) return foreignFailure(error);
   return {
     code: error.code,
     message: error.message,

@@ -8,12 +8,15 @@
  *   W4 an attempt runs at most once at a time here: a redelivery only renews the hold on the message;
  *   W5 an attempt whose result is stored is never run again here, one whose result waits to be stored is only reported again;
  *   W6 every attempt held here is kept alive at a third of the ack wait, also while it waits for its turn;
- *   W7 after a cancel, a timeout or the drain's end the handler has a short grace, then its slot is free again.
+ *   W7 after a cancel, a timeout or the drain's end the handler has a short grace (at a cancel with a grace time of the run
+ *      that one), then its slot is free again;
+ *   W8 nothing but the handler makes a heartbeat, and none is sent once the attempt has ended.
  */
-import { type InputBody, type TaskMessage, taskMessageSchema } from '../engine/index.ts';
+import { type CancelMessage, type InputBody, type TaskMessage, taskMessageSchema } from '../engine/index.ts';
 import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { contextFromHeaders, type LiveSpan, type Telemetry } from '../telemetry/index.ts';
-import { attemptKey, type Begun, fail, type Outcome, reportId, reportOf, runAttempt } from './attempt.ts';
+import { attemptKey, type Begun, fail, jsonOf, type Outcome, reportId, reportOf, runAttempt } from './attempt.ts';
+import { Beats } from './beats.ts';
 import { BoundedMap } from './bounded-map.ts';
 import { describeIssues, terminalFailure } from './errors.ts';
 import type { RegisteredHandler, ResultSink, StepContext, TaskDelivery, Timers } from './types.ts';
@@ -44,7 +47,8 @@ export interface RunnerDeps {
 
 interface Report {
   readonly outcome: Outcome;
-  readonly begun: Begun;
+  /** undefined: it was stopped before it began. */
+  readonly begun: Begun | undefined;
   readonly span: LiveSpan['context'];
 }
 
@@ -53,16 +57,20 @@ interface Held {
   /** The latest delivery: an older one's acknowledgement may be refused. */
   delivery: TaskDelivery;
   readonly abort: AbortController;
+  /** How long the run waits for its report after a cancel. */
+  graceMs?: number | undefined;
   /** Set when the drain gave the message back: the outcome is nobody's business any more. */
   released: boolean;
 }
+
+type Cancel = Pick<CancelMessage, 'reason' | 'graceMs'>;
 
 export class HandlerRunner {
   readonly #deps: RunnerDeps;
   readonly #running = new Map<string, Held>();
   readonly #waiting = new Map<string, Held>();
   readonly #done = new BoundedMap<string, true>(REMEMBERED);
-  readonly #cancelled = new BoundedMap<string, string>(REMEMBERED);
+  readonly #cancelled = new BoundedMap<string, Cancel>(REMEMBERED);
   readonly #unreported = new BoundedMap<string, Report>(UNREPORTED);
   readonly #stopHeartbeat: () => void;
   readonly #labels: { readonly queue: string; readonly handler: string };
@@ -95,27 +103,41 @@ export class HandlerRunner {
       delivery.working();
       return;
     }
-    if (this.#done.has(key) || this.#cancelled.has(key)) return this.#settle(delivery); // W5
+    if (this.#done.has(key)) return this.#settle(delivery); // W5
+    const fresh: Held = { task, delivery, abort: new AbortController(), released: false };
+    const cancel = this.#cancelled.get(key);
+    if (cancel !== undefined) return this.#neverBegun(key, fresh, cancel);
     const unreported = this.#unreported.get(key);
     if (unreported !== undefined) {
-      void this.#report(key, { task, delivery, abort: new AbortController(), released: false }, unreported);
+      void this.#report(key, fresh, unreported);
       return;
     }
     if (this.#draining) return delivery.nak();
-    const next: Held = { task, delivery, abort: new AbortController(), released: false };
-    if (this.#running.size >= this.#deps.handler.concurrency) this.#waiting.set(key, next);
-    else this.#begin(key, next);
+    if (this.#running.size >= this.#deps.handler.concurrency) this.#waiting.set(key, fresh);
+    else this.#begin(key, fresh);
   }
 
   /** Aborts an attempt that runs here, and remembers not to begin it later. */
-  cancel(key: string, reason: string): void {
-    this.#cancelled.set(key, reason);
-    this.#running.get(key)?.abort.abort(new Error(reason));
+  cancel(key: string, cancel: Cancel): void {
+    this.#cancelled.set(key, cancel);
+    const running = this.#running.get(key);
+    if (running !== undefined) {
+      running.graceMs = cancel.graceMs;
+      running.abort.abort(new Error(cancel.reason));
+    }
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) {
       this.#waiting.delete(key);
-      this.#settle(waiting.delivery);
+      this.#neverBegun(key, waiting, cancel);
     }
+  }
+
+  /** An attempt that was cancelled before its turn; a run that waits for its report is told. */
+  #neverBegun(key: string, held: Held, { reason, graceMs }: Cancel): void {
+    if (graceMs === undefined) return this.#settle(held.delivery);
+    const outcome = { ok: false, error: terminalFailure('MR_CANCELLED', reason) } as const;
+    const span = contextFromHeaders(held.delivery.headers) ?? { traceparent: '' };
+    void this.#report(key, held, { outcome, begun: undefined, span }).then(() => this.#deps.onFree());
   }
 
   /** Begins nothing more, waits for what runs until the deadline, then gives the rest back to the server. */
@@ -260,10 +282,12 @@ export class HandlerRunner {
     let stopGrace = (): void => undefined;
     const stopped = new Promise<undefined>((resolve) => {
       abort.signal.addEventListener('abort', () => {
-        stopGrace = timers.after(graceMs, () => resolve(undefined));
+        stopGrace = timers.after(held.graceMs ?? graceMs, () => resolve(undefined));
       });
     });
-    const settled = await Promise.race([runAttempt(handler, task, this.#context(held, span)), stopped]);
+    const beats = this.#beats(held, span);
+    const settled = await Promise.race([runAttempt(handler, task, this.#context(held, span, beats)), stopped]);
+    beats.end();
     stopTimeout();
     stopGrace();
     if (!abort.signal.aborted || settled?.ok === true) return settled ?? this.#stopped(held, timedOut);
@@ -278,8 +302,26 @@ export class HandlerRunner {
     return { ok: false, error: { code: 'MR_STEP_TIMEOUT', message, retryable: true, lost: false } };
   }
 
-  #context(held: Held, span: LiveSpan): StepContext {
-    const { workflow, runId, step, attempt, idempotencyKey } = held.task;
+  /** Heartbeats of the attempt; their ids tell this process's from those of one that had the attempt before. */
+  #beats({ task }: Held, span: LiveSpan): Beats {
+    const { sink, timers, telemetry, workerName: worker } = this.#deps;
+    const { step, attempt, heartbeatMs } = task;
+    const startedAt = timers.now();
+    return new Beats({
+      heartbeatMs,
+      timers,
+      encode: (details) => jsonOf(`details of a heartbeat of ${task.handler}`, details),
+      send: async (details, n) => {
+        const said = details === undefined ? {} : { details };
+        const body: InputBody = { v: 1, kind: 'task.heartbeat', step, attempt, worker, startedAt, ...said };
+        await sink.send(task, body, `${reportId('beat', task)}:${startedAt}:${n}`, span.context);
+      },
+      lost: (error) => telemetry.log.warn({ run: task.runId, step, attempt, error }, 'a heartbeat could not be sent'),
+    });
+  }
+
+  #context(held: Held, span: LiveSpan, beats: Beats): StepContext {
+    const { workflow, runId, step, attempt, idempotencyKey, progress } = held.task;
     const { telemetry, handler, door } = this.#deps;
     return {
       workflow,
@@ -288,6 +330,8 @@ export class HandlerRunner {
       attempt,
       idempotencyKey,
       signal: held.abort.signal,
+      progress,
+      heartbeat: (details) => beats.beat(details),
       working: () => {
         if (!held.released) held.delivery.working();
       },

@@ -1,6 +1,7 @@
 /** The worker's public types, and the ports its pure parts see the outside through. */
 import type { z } from 'zod';
 import type { InputBody, TaskMessage } from '../engine/index.ts';
+import type { Json } from '../kernel/index.ts';
 import type { Logger, TraceHeaders } from '../telemetry/index.ts';
 
 /** What a handler sees of the attempt it runs. `Door` is the connection to NATS. */
@@ -14,6 +15,13 @@ export interface StepContext<Door = unknown> {
   readonly idempotencyKey: string;
   /** Aborts when the attempt is cancelled, takes longer than its timeout, or the worker shuts down. */
   readonly signal: AbortSignal;
+  /** What an attempt before this one last gave to `heartbeat`; undefined when none did. */
+  readonly progress: Json | undefined;
+  /**
+   * Says that the attempt lives, and how far it has come: `details` (JSON) are handed to the next attempt as `progress`. Call it
+   * as often as you like; it is sent at most twice per `heartbeatTimeout` of the step, the latest details count.
+   */
+  heartbeat(details?: unknown): void;
   /** Tells the server now that the attempt is alive (it is told at a third of the ack wait anyway). */
   working(): void;
   readonly log: Logger;

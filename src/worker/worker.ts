@@ -157,7 +157,7 @@ class NatsWorker implements Worker {
       if (http !== undefined) this.#http = await this.#serve(http);
       for (const handler of this.#handlers.values()) this.#lanes.push(await this.#open(door, handler, sink));
       this.#cancels = listenForCancels(door.nc, (message) => {
-        for (const { runner } of this.#lanes) runner.cancel(attemptKey(message), message.reason);
+        for (const { runner } of this.#lanes) runner.cancel(attemptKey(message), message);
       });
       for (const { pull } of this.#lanes) pull.start();
     } catch (error) {

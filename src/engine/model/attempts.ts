@@ -1,7 +1,7 @@
 /** How the attempt of a step ends: completed, failed and tried again, paused, or failed for good. Internal to the model. */
 import { backoffMs, type Json } from '../../kernel/index.ts';
 import { failStep, goOnClosing } from './closing.ts';
-import type { StepDefinition } from './definition.ts';
+import type { RetryPolicy, StepDefinition } from './definition.ts';
 import type { Draft } from './draft.ts';
 import type { Failure } from './inputs.ts';
 import { startAttempt } from './start-attempt.ts';
@@ -14,10 +14,14 @@ function cancelTimersOf(draft: Draft, step: StepDefinition, attempt: number): vo
   if (step.heartbeatTimeoutMs !== undefined) draft.cancelTimer({ kind: 'heartbeat', step: step.name, attempt });
 }
 
+function isHopeless({ nonRetryable = [] }: RetryPolicy, { code, type }: Failure): boolean {
+  return nonRetryable.includes(code) || (type !== undefined && nonRetryable.includes(type));
+}
+
 /** How long to wait before the next attempt; undefined: there is none. */
 function delayOf(draft: Draft, { retry }: StepDefinition, step: StepState, error: Failure): number | undefined {
   const { failures, lost, since } = step;
-  if (!error.retryable || retry.nonRetryable?.includes(error.code) === true) return undefined;
+  if (!error.retryable || isHopeless(retry, error)) return undefined;
   const left = error.lost ? lost < retry.maxLost : failures + 1 < retry.maxAttempts;
   if (!left) return undefined;
   const nth = error.lost ? lost + 1 : failures + 1;

@@ -12,7 +12,7 @@ export interface RetryPolicy extends BackoffPolicy {
   readonly maxLost: number;
   /** Longest time from the first attempt's scheduling to the beginning of the last one. */
   readonly maxElapsedMs?: number;
-  /** Error codes that no further attempt can help. */
+  /** Codes and classes of errors that no further attempt can help. */
   readonly nonRetryable?: readonly string[];
   /** What becomes of a step whose attempts are used up: it fails (the default), or waits for a person. */
   readonly onExhausted?: 'pause';

@@ -26,6 +26,8 @@ const json = jsonSchema;
 /** A failure as data: what a step's error looks like in the journal. */
 export const failureSchema = z.object({
   code: z.string(),
+  /** Class of the error that was thrown, where it says more than the code. */
+  type: z.string().optional(),
   message: z.string(),
   hint: z.string().optional(),
   /** false: another attempt cannot help. */

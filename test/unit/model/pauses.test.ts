@@ -41,11 +41,19 @@ describe('maxElapsed', () => {
 });
 
 describe('an error says what to do', () => {
-  const picky = define('picky', [workerStep('a', [], { retry: { ...retry, nonRetryable: ['CARD_DECLINED'] } })]);
+  const picky = define('picky', [
+    workerStep('a', [], { retry: { ...retry, nonRetryable: ['CARD_DECLINED', 'CardStolen'] } }),
+  ]);
 
   test('a code that no attempt can help ends the step', () => {
     given(picky, started())
       .when(failed('a', 1, { code: 'CARD_DECLINED' }))
+      .leaves('failed', { a: 'failed 1' });
+  });
+
+  test('and so does the class of an error', () => {
+    given(picky, started())
+      .when(failed('a', 1, { type: 'CardStolen' }))
       .leaves('failed', { a: 'failed 1' });
   });
 

@@ -265,7 +265,7 @@ describe('stopping an attempt', () => {
     const delivery = taskDelivery();
     runner.deliver(delivery);
     await settle();
-    runner.cancel('w/r1/s/1', 'changed my mind');
+    runner.cancel('w/r1/s/1', { reason: 'changed my mind' });
     await settle();
     expect(sink.sent.at(-1)).toEqual(failed({ code: 'MR_CANCELLED', message: 'changed my mind', retryable: false }));
     expect(delivery.log).toEqual(['ack']);
@@ -275,15 +275,54 @@ describe('stopping an attempt', () => {
     const { runner, sink } = bench(handler(waitForAbort));
     runner.deliver(taskDelivery());
     await settle();
-    runner.cancel('w/r1/s/2', 'changed my mind');
+    runner.cancel('w/r1/s/2', { reason: 'changed my mind' });
     await settle();
     expect([sink.sent.length, runner.running]).toEqual([0, 1]);
+  });
+
+  it('given a cancel with a grace time: the handler has that long, and what it returns in it counts (W7)', async () => {
+    const gate = deferred<void>();
+    const { runner, sink, timers } = bench(handler(() => gate.promise.then(() => ({ doubled: 2 }))));
+    runner.deliver(taskDelivery());
+    await settle();
+    runner.cancel('w/r1/s/1', { reason: 'closing', graceMs: 60_000 });
+    timers.advance(59_000);
+    await settle();
+    expect(runner.running).toBe(1);
+    gate.resolve();
+    await settle();
+    expect(sink.sent.at(-1)?.body).toMatchObject({ kind: 'task.succeeded', output: { doubled: 2 } });
+  });
+
+  it('given a cancel with a grace time before the delivery: the run is told that it never began', async () => {
+    let runs = 0;
+    const { runner, sink } = bench(handler(() => ({ doubled: runs++ })));
+    runner.cancel('w/r1/s/1', { reason: 'closing', graceMs: 60_000 });
+    const delivery = taskDelivery();
+    runner.deliver(delivery);
+    await settle();
+    const error = { code: 'MR_CANCELLED', message: 'closing', retryable: false, lost: false };
+    expect([runs, sink.sent, delivery.log]).toEqual([
+      0,
+      [{ msgId: 'result:r1:s:1', body: { v: 1, kind: 'task.failed', step: 's', attempt: 1, error } }],
+      ['ack'],
+    ]);
+  });
+
+  it('given a cancel with a grace time while it waits for its turn: likewise', async () => {
+    const { runner, sink } = bench(handler(waitForAbort, { concurrency: 1 }));
+    runner.deliver(taskDelivery());
+    runner.deliver(taskDelivery({ step: 't' }, 2));
+    await settle();
+    runner.cancel('w/r1/t/1', { reason: 'closing', graceMs: 60_000 });
+    await settle();
+    expect(sink.sent.map(({ msgId }) => msgId)).toEqual(['result:r1:t:1']);
   });
 
   it('given a cancel before the delivery: the attempt never begins', async () => {
     let runs = 0;
     const { runner, sink } = bench(handler(() => ({ doubled: runs++ })));
-    runner.cancel('w/r1/s/1', 'too late');
+    runner.cancel('w/r1/s/1', { reason: 'too late' });
     const delivery = taskDelivery();
     runner.deliver(delivery);
     await settle();
@@ -374,9 +413,17 @@ describe('the context', () => {
   it('given an attempt: tells the handler what it is', async () => {
     const seen: unknown[] = [];
     const { runner } = bench(
-      handler((input, { log, signal, trace, fail, working, ...rest }) => {
+      handler((input, { log, signal, trace, fail, working, heartbeat, ...rest }) => {
         working();
-        seen.push(input, rest, signal.aborted, typeof log.info, typeof trace.traceparent, typeof fail);
+        seen.push(
+          input,
+          rest,
+          signal.aborted,
+          typeof log.info,
+          typeof trace.traceparent,
+          typeof fail,
+          typeof heartbeat,
+        );
         return { doubled: 1 };
       }),
     );
@@ -384,7 +431,7 @@ describe('the context', () => {
     runner.deliver(delivery);
     await settle();
     const rest = { workflow: 'w', runId: 'r1', step: 's', attempt: 1, idempotencyKey: 'r1/s', nats: 'the door' };
-    expect(seen).toEqual([{ n: 1 }, rest, false, 'function', 'string', 'function']);
+    expect(seen).toEqual([{ n: 1 }, rest, false, 'function', 'string', 'function', 'function']);
     expect(delivery.log).toEqual(['working', 'ack']);
   });
 });

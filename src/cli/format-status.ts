@@ -3,7 +3,7 @@ import type { Colors } from './colors.ts';
 
 const GOOD = new Set(['completed', 'ok']);
 const BAD = new Set(['failed', 'lost', 'fail']);
-const BUSY = new Set(['running', 'scheduled', 'backoff', 'waiting', 'warn']);
+const BUSY = new Set(['running', 'scheduled', 'backoff', 'waiting', 'paused', 'warn']);
 
 export function formatStatus(status: string, c: Colors): string {
   if (GOOD.has(status)) return c.green(status);

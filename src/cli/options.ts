@@ -1,6 +1,6 @@
 /** Options and arguments that several commands share. */
 import { InvalidArgumentError, Option } from 'commander';
-import { type Json, MillraceError, messageOf } from '../kernel/index.ts';
+import { type Json, MillraceError, messageOf, tryParseDuration } from '../kernel/index.ts';
 import type { CliContext } from './context.ts';
 
 export const jsonOption = (): Option => new Option('--json', 'print one JSON document instead of text');
@@ -14,6 +14,13 @@ export const wholeNumber =
     if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= from) return value;
     throw new InvalidArgumentError(`It must be a whole number from ${from} on.`);
   };
+
+/** Milliseconds of a duration such as `30s`. */
+export function duration(text: string): number {
+  const ms = tryParseDuration(text);
+  if (ms !== undefined) return ms;
+  throw new InvalidArgumentError('It must be a number and a unit, for example 250ms, 30s, 10m or 1h30m.');
+}
 
 /**
  * The JSON value of an argument (`@file` and `@-` allowed), and its text.

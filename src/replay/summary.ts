@@ -15,6 +15,10 @@ export interface RunSummary extends RunRef {
   readonly stepsSkipped: number;
   /** Steps begun and not ended, by name. */
   readonly open: readonly string[];
+  /** Steps that wait for a person, by name; left out when there are none. */
+  readonly paused?: readonly string[];
+  /** It is to end so: attempts that are out have their grace time, then compensations run. */
+  readonly closing?: 'failed' | 'cancelled';
   /** Attempts that failed or were lost. */
   readonly failures: number;
   /** How often it was retried by hand. */
@@ -42,11 +46,20 @@ function empty(run: RunRef, at: number): RunSummary {
 
 const opened = (s: RunSummary, step: string): RunSummary =>
   s.open.includes(step) ? s : { ...s, open: [...s.open, step] };
-const closed = (s: RunSummary, step: string): RunSummary => ({ ...s, open: s.open.filter((name) => name !== step) });
+const closed = (s: RunSummary, step: string): RunSummary =>
+  resumed({ ...s, open: s.open.filter((name) => name !== step) }, step);
+
+function resumed(s: RunSummary, step: string): RunSummary {
+  if (s.paused === undefined) return s;
+  const { paused: before, ...rest } = s;
+  const paused = before.filter((name) => name !== step);
+  return paused.length === 0 ? rest : { ...rest, paused };
+}
 
 function ended(s: RunSummary, status: RunStatus, at: number, error?: RunSummary['error'], step?: string): RunSummary {
+  const { paused: _paused, closing: _closing, ...rest } = s;
   return {
-    ...s,
+    ...rest,
     status,
     endedAt: at,
     open: [],
@@ -80,8 +93,13 @@ function apply(s: RunSummary, t: Transition, at: number): RunSummary {
     case 'RunAdmitted':
       return { ...s, status: 'running', startedAt: at };
     case 'StepRetryScheduled':
-    case 'StepPaused':
       return { ...s, failures: s.failures + 1 };
+    case 'StepPaused':
+      return { ...opened(s, t.step), failures: s.failures + 1, paused: [...(s.paused ?? []), t.step] };
+    case 'StepResumed':
+      return resumed(s, t.step);
+    case 'RunClosing':
+      return { ...s, closing: t.outcome };
     case 'StepCompleted':
       return closed({ ...s, stepsCompleted: s.stepsCompleted + 1 }, t.step);
     case 'StepFailed':
@@ -113,12 +131,18 @@ export function summarize(before: RunSummary | undefined, run: RunRef, entry: St
 /** What of the listing is wanted. */
 export interface RunFilter {
   readonly status?: RunStatus | undefined;
+  /** Only runs with a step that waits for a person. */
+  readonly paused?: boolean | undefined;
   readonly limit?: number | undefined;
 }
 
 /** Newest start first. */
 export function selectRuns(all: Iterable<RunSummary>, filter: RunFilter = {}): readonly RunSummary[] {
-  const wanted = [...all].filter((run) => filter.status === undefined || run.status === filter.status);
+  const wanted = [...all].filter(
+    (run) =>
+      (filter.status === undefined || run.status === filter.status) &&
+      (filter.paused !== true || run.paused !== undefined),
+  );
   wanted.sort((a, b) => (b.startedAt ?? b.updatedAt) - (a.startedAt ?? a.updatedAt) || b.lastEntry - a.lastEntry);
   return filter.limit === undefined ? wanted : wanted.slice(0, filter.limit);
 }

@@ -3,7 +3,9 @@ import {
   type Definition,
   type Failure,
   type FlowState,
+  findStep,
   fold,
+  isUndo,
   newRun,
   type RunRef,
   type RunState,
@@ -43,6 +45,8 @@ export interface StepView {
   readonly output?: Json;
   readonly error?: Failure;
   readonly reason?: string;
+  /** What its last heartbeat said. */
+  readonly progress?: Json;
 }
 
 export interface RunView {
@@ -107,19 +111,22 @@ function attemptsOf(entries: readonly StoredEntry[]): ReadonlyMap<string, Attemp
 export function viewRun(run: RunRef, entries: readonly StoredEntry[], definition?: Definition): RunView {
   const state = entries.length === 0 ? newRun(run.workflow, run.runId) : fold(run.workflow, run.runId, entries);
   const attempts = attemptsOf(entries);
-  const names = definition?.steps.map(({ name }) => name) ?? Object.keys(state.steps);
+  const declared = definition?.steps.map(({ name }) => name) ?? [];
+  const begun = Object.keys(state.steps).filter((name) => definition === undefined || isUndo(name));
+  const names = [...declared, ...begun];
   const steps = names.map((name): StepView => {
-    const { status, input, output, error, reason } = stepOf(state, name);
-    const declared = definition?.steps.find((step) => step.name === name);
+    const { status, input, output, error, reason, progress } = stepOf(state, name);
+    const known = definition === undefined ? undefined : findStep(definition, name);
     return {
       name,
       status,
-      needs: declared?.needs ?? [],
+      needs: known?.needs ?? [],
       attempts: attempts.get(name) ?? [],
-      ...(declared === undefined ? {} : { action: declared.action }),
+      ...(known === undefined ? {} : { action: known.action }),
       ...(input === undefined ? {} : { input }),
       ...(output === undefined ? {} : { output }),
       ...(error === undefined || status === 'completed' ? {} : { error }),
+      ...(progress === undefined ? {} : { progress }),
       ...(reason === undefined ? {} : { reason }),
     };
   });

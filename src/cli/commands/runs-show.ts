@@ -1,5 +1,6 @@
 /** `millrace runs show <id>`: one run with all its attempts and the ways to look further. */
 import type { Command } from 'commander';
+import { isEnded } from '../../engine/index.ts';
 import { type Json, shortHash } from '../../kernel/index.ts';
 import { type AttemptView, type RunView, type StepView, viewRun } from '../../replay/index.ts';
 import { parseTraceparent } from '../../telemetry/index.ts';
@@ -61,7 +62,9 @@ function attemptRow(
     attempt?.retryAt !== undefined && step.status === 'backoff'
       ? `; again ${formatRelative(attempt.retryAt, now)}`
       : '';
-  const detail = error === undefined ? (attempt?.flowState?.name ?? step.reason ?? '') : `${error.message}${waits}`;
+  const progress = step.progress === undefined || attempt?.status !== 'running' ? '' : JSON.stringify(step.progress);
+  const detail =
+    error === undefined ? (attempt?.flowState?.name ?? step.reason ?? progress) : `${error.message}${waits}`;
   return [
     first ? step.name : '',
     attempt === undefined ? '' : String(attempt.attempt),
@@ -71,6 +74,20 @@ function attemptRow(
     attempt?.worker?.startsWith('prefect:') === true ? 'prefect' : (attempt?.worker ?? ''),
     oneLine(detail),
   ];
+}
+
+function closingText({ state }: RunView): string | undefined {
+  if (state.closing === undefined || isEnded(state)) return undefined;
+  const { outcome, error, reason } = state.closing;
+  const left = (state.undo ?? []).length;
+  const undo = left === 0 ? '' : `; ${left} ${left === 1 ? 'step' : 'steps'} to compensate`;
+  return outcome === 'failed' ? `fails: ${error?.message ?? ''}${undo}` : `is being cancelled: ${reason ?? ''}${undo}`;
+}
+
+function pausedText({ state, steps }: RunView, c: Output['c']): string | undefined {
+  const paused = steps.filter(({ status }) => status === 'paused').map(({ name }) => name);
+  if (paused.length === 0) return undefined;
+  return `${c.yellow(paused.join(', '))}; mend what is broken, then: millrace runs resume ${state.runId}`;
 }
 
 function printHead(view: RunView, settings: Settings, now: number, out: Output): void {
@@ -94,7 +111,7 @@ function printHead(view: RunView, settings: Settings, now: number, out: Output):
   if (state.error !== undefined) {
     facts.push(['error', c.red(`${state.error.message} (${state.error.code})`)], ['hint', state.error.hint]);
   }
-  facts.push(['reason', state.reason]);
+  facts.push(['reason', state.reason], ['closing', closingText(view)], ['paused', pausedText(view, c)]);
   for (const [name, due] of Object.entries(state.timers)) facts.push(['timer', `${name} ${formatRelative(due, now)}`]);
   for (const signal of state.signals) facts.push(['signal', `${signal.name} received, nobody waits for it yet`]);
   out.line(`${c.bold('run')} ${state.runId}`);

@@ -26,6 +26,7 @@ const STATUSES = [
 interface ListOptions {
   readonly workflow?: string;
   readonly status?: RunStatus;
+  readonly paused?: true;
   readonly limit: number;
 }
 
@@ -33,18 +34,22 @@ function detail(run: RunSummary): string {
   if (run.error !== undefined) {
     return oneLine(run.failedStep === undefined ? run.error.message : `${run.failedStep}: ${run.error.message}`, 60);
   }
-  return run.open.length === 0 ? '' : `at ${run.open.join(', ')}`;
+  if (run.paused !== undefined) return oneLine(`paused at ${run.paused.join(', ')}`, 60);
+  const at = run.open.length === 0 ? '' : `at ${run.open.join(', ')}`;
+  if (run.closing === undefined) return at;
+  return oneLine(`${run.closing === 'failed' ? 'failing' : 'being cancelled'} ${at}`, 60);
 }
 
 async function list(ctx: CliContext, options: ListOptions): Promise<void> {
   const { out } = ctx;
   const all = await readSummaries(ctx, await workflowsToSearch(ctx, options.workflow));
-  const wanted = selectRuns(all, { status: options.status });
+  const wanted = selectRuns(all, { status: options.status, paused: options.paused });
   const shown = options.limit === 0 ? wanted : wanted.slice(0, options.limit);
   const now = ctx.now();
   out.result(shown, () => {
     if (shown.length === 0) {
-      return out.line(all.length === 0 ? 'no runs yet' : `none of ${all.length} runs is ${options.status ?? 'there'}`);
+      const what = options.paused === true ? 'paused' : (options.status ?? 'there');
+      return out.line(all.length === 0 ? 'no runs yet' : `none of ${all.length} runs is ${what}`);
     }
     const rows = shown.map((run) => [
       run.runId,
@@ -57,6 +62,9 @@ async function list(ctx: CliContext, options: ListOptions): Promise<void> {
       detail(run),
     ]);
     out.table(['RUN', 'WORKFLOW', 'STATUS', 'STARTED', 'TOOK', 'STEPS', 'FAILURES', 'DETAIL'], rows);
+    if (shown.some(({ paused }) => paused !== undefined)) {
+      out.note('what is paused goes on with `millrace runs resume <run>`');
+    }
     if (shown.length < wanted.length) out.note(`${shown.length} of ${wanted.length}; --limit 0 shows all`);
   });
 }
@@ -69,6 +77,7 @@ export function register(program: Command, ctx: CliContext): void {
     .description('list runs, the newest first')
     .addOption(workflowOption())
     .addOption(new Option('-s, --status <status>', 'only runs of this status').choices(STATUSES))
+    .option('--paused', 'only runs with a step that waits for a person')
     .option('-n, --limit <number>', 'at most so many; 0 for all', wholeNumber(0), 20)
     .addOption(jsonOption())
     .addHelpText(

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { InputBody } from '../../../src/engine/index.ts';
 import {
   diffJson,
   historyOf,
@@ -9,6 +10,8 @@ import {
   summarize,
   viewRun,
 } from '../../../src/replay/index.ts';
+import { started as began, failed as broken, succeeded as done, Story } from '../../kit/spec.ts';
+import { define, PATIENT, workerStep } from '../../kit/workflows.ts';
 import { failed, flow, record, start, succeeded, T0, whole } from './record.ts';
 
 describe('summary', () => {
@@ -37,18 +40,41 @@ describe('summary', () => {
   test('says where an open run stands, and why a failed one failed', () => {
     expect(summaryOf(record([start()]))).toMatchObject({ status: 'running', open: ['load'], stepsCompleted: 0 });
     const timer = (attempt: number) => ({ v: 1, kind: 'timer', timer: `retry/load/${attempt}` }) as const;
-    const broken = [start(), failed('load', 1), timer(1), failed('load', 2), timer(2), failed('load', 3)];
-    expect(summaryOf(record(broken))).toMatchObject({
+    const worn = [start(), failed('load', 1), timer(1), failed('load', 2), timer(2), failed('load', 3)];
+    expect(summaryOf(record(worn))).toMatchObject({
       status: 'failed',
       open: [],
       failures: 3,
       failedStep: 'load',
       error: { code: 'MR_STEP_FAILED', message: 'load is broken' },
     });
-    const again = summaryOf(record([...broken, { v: 1, kind: 'retry' }]));
+    const again = summaryOf(record([...worn, { v: 1, kind: 'retry' }]));
     expect(again).toMatchObject({ status: 'running', retries: 1, open: ['load'] });
     expect(again).not.toHaveProperty('error');
     expect(again).not.toHaveProperty('endedAt');
+  });
+
+  test('says what is paused and what is being closed, as long as it is', () => {
+    const careful = define('careful', [
+      workerStep('a', [], { compensate: { handler: 'undo', queue: 'q', retry: PATIENT } }),
+      workerStep('b', ['a'], { retry: { ...PATIENT, maxAttempts: 1, onExhausted: 'pause' } }),
+    ]);
+    const of = (...bodies: readonly InputBody[]): RunSummary | undefined => {
+      const story = new Story(careful);
+      for (const body of bodies) story.feed(body);
+      const run = { workflow: 'careful', runId: 'r1' };
+      return story.entries.reduce<RunSummary | undefined>((s, entry) => summarize(s, run, entry), undefined);
+    };
+    const paused = [began(), done('a', 1), broken('b', 1)];
+    expect(of(...paused)).toMatchObject({ status: 'running', open: ['b'], paused: ['b'], failures: 1 });
+    expect(selectRuns([of(...paused) as RunSummary, of(began()) as RunSummary], { paused: true })).toHaveLength(1);
+    expect(of(...paused, { v: 1, kind: 'resume' })).not.toHaveProperty('paused');
+    const closing = [...paused, { v: 1, kind: 'cancel', reason: 'no' } as const];
+    expect(of(...closing)).toMatchObject({ status: 'running', closing: 'cancelled', open: ['undo:a'] });
+    expect(of(...closing)).not.toHaveProperty('paused');
+    const ended = of(...closing, done('undo:a', 1));
+    expect(ended).toMatchObject({ status: 'cancelled', open: [] });
+    expect(ended).not.toHaveProperty('closing');
   });
 
   test('selects by status, newest first', () => {
@@ -63,6 +89,24 @@ describe('summary', () => {
 });
 
 describe('view', () => {
+  test('shows compensations behind the steps, and the progress of an attempt', () => {
+    const undone = define('undone', [
+      workerStep('a', [], { compensate: { handler: 'undo', queue: 'q', retry: PATIENT } }),
+      workerStep('b', ['a']),
+    ]);
+    const story = new Story(undone);
+    const beat: InputBody = { v: 1, kind: 'task.heartbeat', step: 'b', attempt: 1, details: { row: 3 } };
+    const stop: InputBody = { v: 1, kind: 'cancel', reason: 'no' };
+    for (const body of [began(), done('a', 1), beat, stop, done('undo:a', 1)]) story.feed(body);
+    const { steps } = viewRun({ workflow: 'undone', runId: 'r1' }, story.entries, undone);
+    expect(steps.map(({ name, status, progress }) => ({ name, status, progress }))).toEqual([
+      { name: 'a', status: 'compensated', progress: undefined },
+      { name: 'b', status: 'cancelled', progress: { row: 3 } },
+      { name: 'undo:a', status: 'completed', progress: undefined },
+    ]);
+    expect(steps[2]?.action).toEqual({ kind: 'worker', handler: 'undo', queue: 'q' });
+  });
+
   test('shows every attempt with its times and its error, and steps to come', () => {
     const recorded = record([
       start(),

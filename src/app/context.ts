@@ -7,6 +7,7 @@ import {
   type RoleOptions,
   readArgument,
   type Settings,
+  writeText,
 } from '../cli/index.ts';
 import { MillraceError } from '../kernel/index.ts';
 import { noTelemetry, type TraceHeaders } from '../telemetry/index.ts';
@@ -93,8 +94,8 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
   };
   return {
     ctx: {
-      ...{ ...options, read: readArgument, door, definitions, journal, deadLetters, lines, sleep, reader, prefect },
-      runController,
+      ...{ ...options, read: readArgument, write: writeText, runController },
+      ...{ door, definitions, journal, deadLetters, lines, sleep, reader, prefect },
     },
     async close() {
       for (const close of closers.reverse()) await close().catch(() => undefined);

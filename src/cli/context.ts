@@ -95,6 +95,11 @@ export interface CliContext {
   exit(code: ExitCode): void;
   /** The text of an argument: itself, or the content of the file after `@` (`@-` reads stdin). */
   read(argument: string): Promise<string>;
+  /**
+   * Writes a file that a person named.
+   * @throws MillraceError MR_USAGE when it cannot be written
+   */
+  write(path: string, text: string): Promise<void>;
 }
 
 /** A command file: adds its commands to the program. */

@@ -1,5 +1,5 @@
 /** Arguments that name a file: `@payload.json`, `@-` for stdin. */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { MillraceError, messageOf } from '../kernel/index.ts';
 
@@ -15,6 +15,21 @@ export async function readArgument(argument: string): Promise<string> {
   } catch (error) {
     throw new MillraceError('MR_USAGE', `cannot read "${path}": ${messageOf(error)}`, {
       hint: 'after @ goes the path of a file that you may read, or - for stdin',
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Writes a file that a person named.
+ * @throws MillraceError MR_USAGE when it cannot be written
+ */
+export async function writeText(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text);
+  } catch (error) {
+    throw new MillraceError('MR_USAGE', `cannot write "${path}": ${messageOf(error)}`, {
+      hint: 'give a path in a folder that exists and that you may write to',
       cause: error,
     });
   }

@@ -16,6 +16,7 @@ export {
 export { DeliveryChain } from './journal/chain.ts';
 export { entryOf } from './journal/entry.ts';
 export { giveBackMs } from './journal/give-back.ts';
+export { type ImportedBody, importedBody, type OriginalInput, originalInput, readable } from './journal/imported.ts';
 export { type JetStreamJournalOptions, openJournal } from './journal/journal.jetstream.ts';
 export { MemoryJournal } from './journal/journal.memory.ts';
 export type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './journal/port.ts';

@@ -72,6 +72,7 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     if (!parsed.ok) return this.#load(key, input, () => this.#refuse(input, delivery, parsed.error));
     if (this.#draining) return input.nak();
     const body = parsed.value;
+    if (body.kind === 'imported') return input.ack(); // history of a run that ended elsewhere
     const live = this.#live.get(key);
     if (live !== undefined) return this.#toLive(live, key, input, body, first);
     if (body.kind === 'start' && body.fresh === true && first && !isOld(delivery.at, this.#ports.now())) {

@@ -18,6 +18,7 @@ import {
   type Input,
   type InputBody,
   newRun,
+  originalInput,
   type RunRef,
   type RunState,
   type StoredEntry,
@@ -99,11 +100,11 @@ class Walk {
   #state: RunState;
   #inputs = 0;
 
-  constructor(recording: Recording, read: ReadInput, find: FindDefinition) {
+  constructor(recording: Recording, read: ReadInput, find: FindDefinition, runId: string) {
     this.#recording = recording;
     this.#read = read;
     this.#find = find;
-    this.#state = newRun(recording.run.workflow, recording.run.runId);
+    this.#state = newRun(recording.run.workflow, runId);
     this.#anyDigest = [...digestsOf(recording, read)][0] ?? '';
   }
 
@@ -225,12 +226,16 @@ function divergenceOf(found: Found, at: Pick<StoredEntry, 'seq' | 'cause' | 'at'
 }
 
 /** Replays one run; never throws for what it finds. */
-export function verifyRun(recording: Recording, read: ReadInput, find: FindDefinition): Verification {
+export function verifyRun(recorded: Recording, read: ReadInput, find: FindDefinition): Verification {
+  const inputs = recorded.inputs.map(originalInput);
+  const recording = { ...recorded, inputs };
   for (const digest of digestsOf(recording, read)) {
     if (find(digest)?.code !== true) continue;
     return { ...recording.run, identical: true, code: true, entries: 0, transitions: 0, inputs: 0, waiting: 0 };
   }
-  return new Walk(recording, read, find).run();
+  // An imported run may have another id here; what was decided (delays, traces) followed from the one it had.
+  const runId = inputs[0]?.originalRunId ?? recording.run.runId;
+  return new Walk(recording, read, find, runId).run();
 }
 
 /** The divergence as the error a caller may throw. */

@@ -65,6 +65,11 @@ export async function purgeEnded(door: NatsDoor, { workflow, runId }: RunRef, la
   return (await purgeRun(door, workflow, runId)) > 0;
 }
 
+/** Removes everything of a run, whatever its state: for what an import left half done. */
+export async function purgeWhole(door: NatsDoor, { workflow, runId }: RunRef): Promise<void> {
+  await purgeRun(door, workflow, runId);
+}
+
 /** The next messages of the stream; none at its end. */
 function batchFrom({ jsm }: NatsDoor, stream: string, seq: number): Promise<readonly StoredMsg[]> {
   return asked(`read ${stream}`, async () => {

@@ -97,3 +97,15 @@ export function play(look: Look) {
     }
   });
 }
+
+/** A history of chance, told to its end. */
+export const storyOfChance: fc.Arbitrary<Story> = fc
+  .tuple(anyDefinition, fc.array(fc.nat(), { minLength: 5, maxLength: 60 }))
+  .map(([definition, picks]) => {
+    const story = new Story(definition);
+    for (const pick of picks) {
+      const choices = candidates(story, pick % 101);
+      story.feed(choices[pick % choices.length] ?? retried());
+    }
+    return story;
+  });

@@ -13,6 +13,7 @@ import { registerHistory } from './runs-history.ts';
 import { registerKeep } from './runs-keep.ts';
 import { registerShow } from './runs-show.ts';
 import { registerStart } from './runs-start.ts';
+import { registerTransfer } from './runs-transfer.ts';
 
 const STATUSES = [
   'running',
@@ -93,4 +94,5 @@ Examples:
   registerStart(runs, ctx);
   registerControl(runs, ctx);
   registerKeep(runs, ctx);
+  registerTransfer(runs, ctx);
 }

@@ -90,6 +90,7 @@ function apply(draft: Draft, body: InputBody): void {
       return retry(draft, body);
     case 'update':
     case 'move':
+    case 'imported':
       return;
     case 'slot':
       return slot(draft, body);

@@ -210,6 +210,18 @@ export const inputBodySchema = z.discriminatedUnion('kind', [
     step: z.string().optional(),
   }),
   z.object({ v: z.literal(1), kind: z.literal('retry'), by: z.string().optional() }),
+  /** An input of a run that was imported: what it said once is history, and means nothing any more. */
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('imported'),
+    /** When and as which run's it was stored where it comes from. */
+    at: z.number(),
+    runId: z.string(),
+    /** What it said; `base64` when that was no JSON. */
+    body: json.optional(),
+    base64: z.string().optional(),
+    msgId: z.string().optional(),
+  }),
   /** Go on by another definition of the workflow; nothing happens where that is not possible (see versions.ts). */
   z.object({ v: z.literal(1), kind: z.literal('move'), digest: z.string(), by: z.string().optional() }),
 ]);

@@ -160,6 +160,7 @@ export class Controller {
   async #process(key: string, delivery: InputDelivery, told: Telling[]): Promise<Outcome> {
     const parsed = parseInput(delivery.data);
     if (!parsed.ok) return this.#refuse(delivery, new MillraceError(parsed.error.code, parsed.error.reason));
+    if (parsed.value.kind === 'imported') return 'nothing'; // also where an entry names it: its commands were sent elsewhere
     const arrival: Arrival = {
       input: delivery,
       body: parsed.value,

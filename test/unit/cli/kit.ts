@@ -46,6 +46,7 @@ export function fakeCli(
       }),
       exit: (code) => void (fake.code = code),
       read: async (argument) => argument,
+      write: absent,
       door: absent,
       definitions: absent,
       journal: absent,

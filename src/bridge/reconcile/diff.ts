@@ -261,7 +261,7 @@ export function agrees(attempt: Attempt, live: Live): boolean {
     return verdict === 'lost' || ((verdict === 'failed' || verdict === 'cancelled') && flow === undefined);
   }
   const ended = TERMINAL_FLOW_STATES.has(live.state.type);
-  if (verdict === 'open') return !ended;
+  if (verdict === 'open') return !ended && (attempt.stopping === undefined || live.state.type === 'CANCELLING');
   const wanted = settledType(attempt, verdict);
   if (wanted !== undefined) return live.state.type === wanted;
   return ended && (live.state.type === 'CANCELLED' || flow?.state.type === live.state.type);

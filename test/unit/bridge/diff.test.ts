@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   type Attempt,
   agrees,
+  attemptsOf,
   diff,
   type Live,
   needsQueued,
@@ -157,6 +158,65 @@ describe('R1: an open attempt', () => {
       [2],
       [2],
     ]);
+  });
+});
+
+describe('an attempt that its run has told to stop', () => {
+  const stopping: Attempt = { ...attempt('open', 'RUNNING'), stopping: 'enough' };
+  const WANTED: Record<Type, string> = {
+    SCHEDULED: 'set CANCELLING, again',
+    PENDING: 'set CANCELLING, again',
+    RUNNING: 'set CANCELLING, again',
+    PAUSED: 'set CANCELLING, again',
+    CANCELLING: 'after',
+    COMPLETED: 'after',
+    FAILED: 'report FAILED, done',
+    CANCELLED: 'report CANCELLED, done',
+    CRASHED: 'report CRASHED, done',
+  };
+  test.each(TYPES)('finds its flow run %s', (type) => {
+    const wanted = type === 'CANCELLING' ? 'stop, after' : WANTED[type];
+    expect(line(stopping, live(type, type === 'CANCELLING' ? 100 : LONG), facts(HELD))).toContain(wanted);
+  });
+
+  test('gets no flow run any more', () => {
+    expect(line({ ...attempt('open'), stopping: 'enough' }, NONE, facts())).toBe('done');
+  });
+
+  test('is found by the sweep until Prefect knows', () => {
+    expect([agrees(stopping, live('RUNNING')), agrees(stopping, live('CANCELLING'))]).toEqual([false, true]);
+    expect(agrees(attempt('open', 'RUNNING'), live('RUNNING'))).toBe(true);
+  });
+
+  test('is told by the log: only attempts that are out, and only when they have time', () => {
+    const at = NOW;
+    const scheduled = (step: string) => ({ type: 'StepScheduled', step, attempt: 1, input: null }) as const;
+    const done = { type: 'StepCompleted', step: 'a', attempt: 1, output: null } as const;
+    const closing = (graceMs?: number) =>
+      ({
+        type: 'RunClosing',
+        outcome: 'cancelled',
+        reason: 'enough',
+        ...(graceMs === undefined ? {} : { graceMs }),
+      }) as const;
+    const stopped = (graceMs?: number) =>
+      [
+        ...attemptsOf([
+          { at, transitions: [scheduled('a'), scheduled('b'), done, closing(graceMs)] },
+        ]).attempts.values(),
+      ].map((one) => one.stopping);
+    expect(stopped(5_000)).toEqual([undefined, 'enough']);
+    expect(stopped()).toEqual([undefined, undefined]);
+  });
+
+  test('that is paused is over for Prefect', () => {
+    const error = { code: 'X', message: 'no', retryable: true, lost: false };
+    const transitions = [
+      { type: 'StepScheduled', step: 'a', attempt: 1, input: null },
+      { type: 'StepPaused', step: 'a', attempt: 1, error },
+    ] as const;
+    const [one] = attemptsOf([{ at: NOW, transitions }]).attempts.values();
+    expect(one).toMatchObject({ verdict: 'failed', error });
   });
 });
 

@@ -131,6 +131,7 @@ describe('commands sent again', () => {
   });
 
   it('sets a timer again only while it is waited for, and cancels only what is not', () => {
+    expect(stillWanted([timer('timer')], state({ timers: { t: 6 } })), 'it was moved since').toHaveLength(0);
     expect(stillWanted([timer('timer')], state({ timers: { t: 5 } }))).toHaveLength(1);
     expect(stillWanted([timer('timer')], state({}))).toHaveLength(0);
     expect(stillWanted([timer('timer.cancel')], state({}))).toHaveLength(1);

@@ -21,6 +21,7 @@ import {
   runIdOfKey,
   STEP_VARIABLES,
   spanIdOf,
+  stepEventSubject,
   timerSubject,
   traceIdOfRun,
   tryParseDuration,
@@ -177,6 +178,13 @@ describe('subjects', () => {
 
   test('of timers are one token for any id', () => {
     expect(timerSubject('w', 'r', 'sleep/settle/1')).toBe('timer.at.w.r.sleep_settle_1');
+    // Compensations and items of steps, and steps of names like theirs.
+    const steps = ['a', 'undo:a', 'undo_a', 'a#1', 'a_1', 'undo:a#1'];
+    expect(new Set(steps.map((step) => timerSubject('w', 'r', `timeout/${step}/1`))).size).toBe(steps.length);
+    expect(stepEventSubject('w', 'r', 'undo:a', 'completed')).toBe('evt.step.w.r.undo:a.completed');
+    expect(stepEventSubject('w', 'r', 'a#12', 'completed')).toBe('evt.step.w.r.a=12.completed');
+    expect(() => stepEventSubject('w', 'r', 'redo:a', 'completed')).toThrow(/cannot be part of a subject/);
+    expect(() => stepEventSubject('w', 'r', 'a#b', 'completed')).toThrow(/cannot be part of a subject/);
   });
 
   test.each(['wf.w.in', 'wf.w.in.r.x', 'wf.w.out.r', 'x.w.in.r', ''])('"%s" is no run', (subject) => {

@@ -93,6 +93,7 @@ function graceOf(cancelGrace: string | undefined): number | undefined {
 function stepOf(step: StepDocument, queues: Queues): StepDefinition {
   const waits = step.run === undefined;
   const beats = step.run?.worker !== undefined;
+  const queued = beats || step.run?.prefect !== undefined;
   return {
     name: step.name,
     needs: step.needs,
@@ -101,7 +102,7 @@ function stepOf(step: StepDocument, queues: Queues): StepDefinition {
     action: actionOf(step, queues),
     retry: retryOf(step.retry, step.run?.workflow === undefined ? 3 : 1),
     ...optional('timeoutMs', waits ? undefined : milliseconds(step.timeout)),
-    ...optional('queueTimeoutMs', waits ? undefined : milliseconds(step.queueTimeout)),
+    ...optional('queueTimeoutMs', queued ? milliseconds(step.queueTimeout) : undefined),
     ...optional('heartbeatTimeoutMs', beats ? milliseconds(step.heartbeatTimeout) : undefined),
     ...optional('compensate', waits || step.compensate === undefined ? undefined : compensationOf(step.compensate)),
   };

@@ -71,6 +71,12 @@ export const idleSettings: LintRule = ({ workflows }) =>
       const hint = 'remove it; the bridge finds out within seconds when a flow host is gone';
       warn(['heartbeatTimeout'], 'heartbeatTimeout has no effect on a Prefect flow', hint);
     }
+    if (step.run?.workflow !== undefined) {
+      const hint = 'remove it; `timeout` limits the time of a child run, and its own steps have their own limits';
+      for (const field of ['queueTimeout', 'heartbeatTimeout'] as const) {
+        if (step[field] !== undefined) warn([field], `${field} has no effect on a child run`, hint);
+      }
+    }
     if (step.run?.wait === false && step.run.onParentClose !== undefined) {
       const hint = 'remove it, or wait: false: a child run that nobody waits for goes on by itself';
       warn(['run', 'onParentClose'], 'onParentClose has no effect with wait: false', hint);

@@ -217,12 +217,14 @@ const STEPS: readonly Case[] = [
   },
   {
     name: 'settings of work on steps that do none (warnings)',
-    text: `${HEAD}  steps:\n    - {name: a, sleep: 1s, queueTimeout: 1s, heartbeatTimeout: 1s, compensate: {run: {worker: u}}}\n    - {name: b, run: {prefect: f/d}, timeout: 5m, heartbeatTimeout: 1s}\n`,
+    text: `${HEAD}  steps:\n    - {name: a, sleep: 1s, queueTimeout: 1s, heartbeatTimeout: 1s, compensate: {run: {worker: u}}}\n    - {name: b, run: {prefect: f/d}, timeout: 5m, heartbeatTimeout: 1s}\n    - {name: c, run: {workflow: w}, queueTimeout: 1s, heartbeatTimeout: 1s}\n`,
     problems: [
       'warning MR_MANIFEST_INVALID no-effect 6:28 spec.steps[0].queueTimeout',
       'warning MR_MANIFEST_INVALID no-effect 6:46 spec.steps[0].heartbeatTimeout',
       'warning MR_MANIFEST_INVALID no-effect 6:68 spec.steps[0].compensate',
       'warning MR_MANIFEST_INVALID no-effect 7:51 spec.steps[1].heartbeatTimeout',
+      'warning MR_MANIFEST_INVALID no-effect 8:37 spec.steps[2].queueTimeout',
+      'warning MR_MANIFEST_INVALID no-effect 8:55 spec.steps[2].heartbeatTimeout',
     ],
   },
   {

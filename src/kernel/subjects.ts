@@ -122,10 +122,10 @@ export const lineLogSubject = (workflow: string, line: string): string =>
 export const lineTimerSubject = (workflow: string, line: string): string =>
   `sched.at.${token(workflow)}.${lineToken(line)}`;
 export const SCHEDULE_CONSUMER = 'schedules';
-const LIMIT = /^[a-z]+:[A-Za-z0-9_-]{1,64}(?::\d{1,2})?$/;
+const LIMIT = /^[a-z]+:[A-Za-z0-9_-]{1,64}(?::[A-Za-z0-9_-]{1,64})?$/;
 
 /**
- * A limit's own name as one token of a subject: `workflow:orders`, `shared:gpu`, `rate:orders`.
+ * A limit's own name as one token of a subject: `workflow:orders`, `shared:gpu`, `gather:orders:placed`.
  * @throws MillraceError MR_INPUT_INVALID
  */
 function limitToken(limit: string): string {

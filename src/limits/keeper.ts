@@ -126,35 +126,39 @@ export class LimitKeeper {
   }
 
   async #process(key: string, ref: LimitRef, batch: readonly Waiting[]): Promise<void> {
-    for (let conflicts = 0; conflicts <= MOST_CONFLICTS; conflicts++) {
-      if (await this.#try(key, ref, batch)) return;
+    const last = batch.at(-1)?.input.seq ?? 0;
+    for (let conflicts = 0; conflicts <= MOST_CONFLICTS; ) {
+      const settled = await this.#try(key, ref, batch);
+      if (settled !== undefined && settled >= last) return;
+      if (settled !== undefined) continue; // there was too much for one entry
       this.#known.delete(key);
+      conflicts++;
     }
     throw new MillraceError('MR_CONFLICT', `${MOST_CONFLICTS} collisions with other keepers in a row`);
   }
 
-  /** @returns false when somebody else was faster */
-  async #try(key: string, ref: LimitRef, batch: readonly Waiting[]): Promise<boolean> {
+  /** @returns how far everything is handled; undefined when somebody else was faster */
+  async #try(key: string, ref: LimitRef, batch: readonly Waiting[]): Promise<number | undefined> {
     const { known, asks } = await this.#look(key, ref, batch);
     const again = batch.some(({ input, delivery }) => input.seq <= known.settled && delivery.deliveries > 1);
-    const inputs = asks.filter(({ seq }) => seq > known.settled);
+    const inputs = asMuchAsFits(asks.filter(({ seq }) => seq > known.settled));
     const { transitions, after } = decideLimit(known.state, inputs, this.#ports.clock.now());
     if (known.unsent !== undefined && (again || transitions.length > 0))
       await this.#send(ref, known.state, known.unsent);
     const settled = Math.max(known.settled, inputs.at(-1)?.seq ?? 0);
     if (transitions.length === 0) {
       this.#remember(key, { ...known, settled, unsent: again ? undefined : known.unsent });
-      return true;
+      return settled;
     }
     const at = inputs.at(-1)?.at ?? 0;
     const stored = await this.#append(ref, known, { v: 1, cause: settled, at, transitions }, after);
-    if (stored === undefined) return false;
+    if (stored === undefined) return undefined;
     const state = { ...after, lastInput: settled, lastEntry: stored.seq };
     this.#remember(key, { state, settled, since: stored.since, unsent: transitions });
     await this.#send(ref, state, transitions);
     this.#remember(key, { state, settled, since: stored.since, unsent: undefined });
     count(this.#ports.telemetry, known.state, transitions);
-    return true;
+    return settled;
   }
 
   /** L3: the state to decide on, and all that is to be decided. */
@@ -172,11 +176,14 @@ export class LimitKeeper {
     const entries = await journal.entries(ref);
     const state = foldLimit(ref.limit, entries);
     const from = entries.findLastIndex((entry) => entry.state !== undefined);
+    const newest = entries.at(-1);
+    // Who wrote it had its cause in hand, and acknowledges that when everything is sent.
+    const unsent = [...own, ...open].some(({ seq }) => seq === newest?.cause) ? newest?.transitions : undefined;
     const known = {
       state,
       settled: state.lastInput,
       since: from === -1 ? STATE_EVERY : entries.length - 1 - from,
-      unsent: entries.at(-1)?.transitions,
+      unsent,
     };
     if (state.lastEntry !== 0 || !this.#isOld(own)) return { known, asks: merged(own, open) };
     // It may be new, or forgotten since another keeper handled what this process has had in hand for so long.
@@ -196,7 +203,7 @@ export class LimitKeeper {
     after: LimitState,
   ): Promise<{ readonly seq: number; readonly since: number } | undefined> {
     const { journal } = this.#ports;
-    const size = after.waiting.length + after.held.length;
+    const size = after.waiting.length + after.held.length + (after.gathered?.items.length ?? 0);
     const whole = size <= SMALL || since + 1 >= Math.max(STATE_EVERY, size / 8);
     if (whole) {
       try {
@@ -231,6 +238,19 @@ export class LimitKeeper {
     const oldest = this.#known.keys().next();
     if (oldest.done !== true) this.#known.delete(oldest.value);
   }
+}
+
+/** What is gathered goes into the entry, and with it into the start that follows from it. */
+const MOST_BYTES = 200_000;
+
+/** The first of them, at least one, that one entry has room for. */
+function asMuchAsFits(inputs: readonly LimitInput[]): readonly LimitInput[] {
+  let bytes = 0;
+  const end = inputs.findIndex(({ body }, n) => {
+    if (body.kind === 'collect') bytes += JSON.stringify(body.start).length;
+    return n > 0 && bytes > MOST_BYTES;
+  });
+  return end === -1 ? inputs : inputs.slice(0, end);
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -11,6 +11,7 @@ import {
   type StepAction,
   type StepDefinition,
   type StreamAsset,
+  type TriggerDefinition,
 } from '../engine/index.ts';
 import { type Json, MillraceError, parseDuration } from '../kernel/index.ts';
 import { inOrder } from './order.ts';
@@ -18,6 +19,7 @@ import {
   type ScheduleDocument,
   type StepDocument,
   type StreamDocument,
+  type TriggerDocument,
   tryParseSize,
   type WorkflowDocument,
 } from './schema.ts';
@@ -151,6 +153,24 @@ export function limitsOf({ metadata, spec }: WorkflowDocument): readonly RunLimi
   return limits.length === 0 ? undefined : limits;
 }
 
+function triggerOf(trigger: TriggerDocument): TriggerDefinition {
+  const { name, stream, subject, when, key, debounce, batch } = trigger;
+  return {
+    ...{ name, stream, subject },
+    ...optional('when', when),
+    ...optional('key', key),
+    ...optional('debounce', debounce && debounceOf(debounce)),
+    ...optional(
+      'batch',
+      batch && { size: batch.size, waitMs: parseDuration(batch.wait), ...optional('key', batch.key) },
+    ),
+  };
+}
+
+function debounceOf({ wait, max, key }: NonNullable<TriggerDocument['debounce']>) {
+  return { waitMs: parseDuration(wait), ...optional('maxMs', milliseconds(max)), ...optional('key', key) };
+}
+
 /**
  * The definition of a workflow that passed the checks.
  * @throws MillraceError MR_MANIFEST_INVALID, MR_INPUT_INVALID when it did not
@@ -169,13 +189,7 @@ export function normalizeWorkflow(document: WorkflowDocument): Definition {
     ...optional('limits', limitsOf(document)),
     ...optional('priority', spec.priority),
     steps: inOrder(spec.steps).map((step) => stepOf(step, spec.queues)),
-    triggers: spec.triggers.map(({ name, stream, subject, when, key }) => ({
-      name,
-      stream,
-      subject,
-      ...optional('when', when),
-      ...optional('key', key),
-    })),
+    triggers: spec.triggers.map(triggerOf),
     ...optional('schedules', spec.schedules.length === 0 ? undefined : spec.schedules.map(scheduleOf)),
   });
 }

@@ -189,12 +189,28 @@ const step = z.strictObject({
   compensate: compensate.optional(),
 });
 
+/** One run of the last message, once it has been quiet for `wait`, or `max` after the first one. */
+const debounce = z.strictObject({
+  wait: positiveDuration,
+  max: positiveDuration.optional(),
+  key: expression.optional(),
+});
+
+/** One run of up to `size` messages, `wait` after the first one at the latest. */
+const batch = z.strictObject({
+  size: z.number().int().min(2).max(1_000),
+  wait: positiveDuration,
+  key: expression.optional(),
+});
+
 const trigger = z.strictObject({
   name,
   stream: name,
   subject,
   when: expression.optional(),
   key: expression.optional(),
+  debounce: debounce.optional(),
+  batch: batch.optional(),
 });
 
 /** How long runs are kept after their end; `keepLast` runs are kept whatever their age. */

@@ -17,11 +17,18 @@ import {
   type StoredEntry,
   startController,
 } from '../../src/engine/index.ts';
-import { LIMIT_CONSUMER, limitKeyToken, STREAMS } from '../../src/kernel/index.ts';
+import { LIMIT_CONSUMER, limitKeyToken, STREAMS, triggerConsumer } from '../../src/kernel/index.ts';
 import { foldLimit, type LimitService, openLimitJournal, startLimits } from '../../src/limits/index.ts';
 import type { DefinitionStore } from '../../src/manifests/index.ts';
 import { noTelemetry as telemetry } from '../../src/telemetry/index.ts';
 import { define, type NatsKit, type TinyWorker, tinyWorker, waitFor, withNats, workerStep } from '../kit/index.ts';
+
+const gathers = (name: string, trigger: object): Definition =>
+  define(name, [workerStep('a')], {
+    triggers: [{ name: 't', stream: name.toUpperCase(), subject: `${name}.*`, ...trigger }],
+  });
+const quiet = gathers('quiet', { debounce: { waitMs: 1_000, maxMs: 60_000, key: 'payload.doc' } });
+const heap = gathers('heap', { batch: { size: 10, waitMs: 1_500 } });
 
 let kit: NatsKit;
 let door: NatsDoor;
@@ -52,7 +59,13 @@ const [gpuA, gpuB] = [gpu('gpu-a'), gpu('gpu-b')];
 beforeAll(async () => {
   kit = await withNats();
   door = await kit.door();
-  await kit.prepare([three, keyed, newest, slow, gpuA, gpuB]);
+  for (const name of ['quiet', 'heap']) {
+    await door.jsm.streams.add({ name: name.toUpperCase(), subjects: [`${name}.*`] });
+  }
+  await kit.prepare([three, keyed, newest, slow, gpuA, gpuB, quiet, heap]);
+  for (const { name } of [quiet, heap]) {
+    await door.jsm.consumers.update(name.toUpperCase(), triggerConsumer(name, 't'), { ack_wait: 1_000_000_000 });
+  }
   await door.jsm.consumers.update(STREAMS.asks, LIMIT_CONSUMER, { ack_wait: 1_000_000_000 });
   journal = openJournal(door);
   limits = openLimitJournal({ door });
@@ -226,6 +239,43 @@ it('a queue: attempts of two workflows share its slots, and an attempt is handed
   );
   await waitFor('the third task', () => held.length === 3);
   expect((await limitState('queue:gpu')).held).toHaveLength(2);
+});
+
+describe('triggers that gather, over a controller that is killed', () => {
+  const payloads = async (name: string) => {
+    const runs = await Promise.all((await journal.runIds(name)).map((id) => run(name, id)));
+    return runs.map(({ payload }) => payload);
+  };
+
+  it('debounce: the last message of each key starts one run', async () => {
+    const first = await childController();
+    for (let n = 1; n <= 5; n++) {
+      for (const doc of ['a', 'b']) await door.js.publish('quiet.x', JSON.stringify({ doc, n }));
+    }
+    const key = async (doc: string) => (await limitState('gather:quiet:t', doc)).gathered?.seen.length;
+    await waitFor('that all is gathered', async () => (await key('a')) === 5 && (await key('b')) === 5);
+    first.kill('SIGKILL');
+    await controller();
+    await waitFor('two runs', async () => (await payloads('quiet')).length === 2);
+    expect((await payloads('quiet')).sort()).toEqual([
+      { doc: 'a', n: 5 },
+      { doc: 'b', n: 5 },
+    ]);
+  });
+
+  it('batch: each message is in one run', async () => {
+    const first = await childController();
+    const all = Array.from({ length: 95 }, (_, n) => n);
+    const sending = Promise.all(all.map((n) => door.js.publish('heap.x', JSON.stringify(n))));
+    await waitFor('the first batches', async () => (await payloads('heap')).length > 2);
+    first.kill('SIGKILL');
+    await sending;
+    await controller();
+    await waitFor('all of them', async () => (await payloads('heap')).flat().length >= all.length);
+    const batches = (await payloads('heap')) as number[][];
+    expect(batches.flat().sort((a, b) => a - b)).toEqual(all);
+    expect(Math.max(...batches.map(({ length }) => length))).toBe(10);
+  });
 });
 
 it('what is no message is terminated and stops nobody; an idle key is forgotten on the server too', async () => {

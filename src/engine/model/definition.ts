@@ -116,6 +116,24 @@ export interface TriggerDefinition {
   readonly key?: string;
   /** What becomes of a message whose key has a run already; `return` by default: nothing. */
   readonly onDuplicate?: 'reject' | 'replace';
+  /** One run of the last message, once nothing has come for a while; `key`: CEL over payload, subject, headers. */
+  readonly debounce?: DebouncePolicy & { readonly key?: string };
+  /** One run of many messages. */
+  readonly batch?: BatchPolicy & { readonly key?: string };
+}
+
+export interface DebouncePolicy {
+  /** Quiet time that starts the run. */
+  readonly waitMs: number;
+  /** Longest time from the first message on, however often others come. */
+  readonly maxMs?: number;
+}
+
+export interface BatchPolicy {
+  /** Messages of a full batch. */
+  readonly size: number;
+  /** Longest time from the first message on. */
+  readonly waitMs: number;
 }
 
 /** What becomes of a time at which an earlier run of the schedule is still open. */

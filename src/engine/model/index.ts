@@ -3,7 +3,9 @@ export type { Command } from './commands.ts';
 export { type Decision, decide, decision } from './decide.ts';
 export type {
   AttributeDefinition,
+  BatchPolicy,
   CompensationDefinition,
+  DebouncePolicy,
   Definition,
   ForEachDefinition,
   LimitPolicy,
@@ -25,6 +27,7 @@ export {
   type Attributes,
   type AttributeValue,
   attributeSchema,
+  type BodyOf,
   endingSchema,
   type Failure,
   type FlowState,

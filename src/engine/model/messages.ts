@@ -72,6 +72,20 @@ export const limitMessageSchema = z.discriminatedUnion('kind', [
     why: z.enum(['gone', 'released']).optional(),
     by: z.string().optional(),
   }),
+  /** A trigger's message that is gathered with others before a run starts. */
+  z.object({
+    v: z.literal(1),
+    kind: z.literal('collect'),
+    key: z.string(),
+    workflow: z.string(),
+    /** The message's stream and sequence: it is gathered once. */
+    id: z.string(),
+    /** The run that it would start alone; the first one's names a batch, the last one's what was debounced. */
+    runId: z.string(),
+    start: z.record(z.string(), json),
+    debounce: z.object({ waitMs: z.number().positive(), maxMs: z.number().positive().optional() }).optional(),
+    batch: z.object({ size: z.number().int().positive(), waitMs: z.number().positive() }).optional(),
+  }),
   /** Its timer fired. */
   z.object({ v: z.literal(1), kind: z.literal('timer') }),
 ]);

@@ -4,6 +4,9 @@ import {
   evaluateCondition,
   isMillraceError,
   type Json,
+  type JsonObject,
+  limitInputSubject,
+  limitKeyToken,
   MillraceError,
   messageOf,
   runIdOf,
@@ -13,7 +16,8 @@ import {
   traceIdOfRun,
 } from '../../kernel/index.ts';
 import { contextFromHeaders, formatTraceparent, parseTraceparent, type TraceHeaders } from '../../telemetry/index.ts';
-import { type Definition, type InputBody, jsonSchema, type TriggerDefinition } from '../model/index.ts';
+import { type BodyOf, type Definition, type InputBody, jsonSchema, type TriggerDefinition } from '../model/index.ts';
+import type { AskMessage } from './asks.ts';
 
 /** A message on a trigger's source stream. */
 export interface TriggerMessage {
@@ -28,6 +32,8 @@ export interface TriggerMessage {
 
 export type TriggerDecision =
   | { readonly kind: 'start'; readonly runId: string; readonly body: InputBody; readonly span: TriggerSpan }
+  /** It is gathered with others first. */
+  | { readonly kind: 'collect'; readonly message: AskMessage }
   /** The condition is false. */
   | { readonly kind: 'ignore' }
   | { readonly kind: 'dead'; readonly error: MillraceError };
@@ -58,12 +64,48 @@ export function decideTrigger(
     const { stream, sequence, subject, storedAt } = message;
     const { span, trace } = traceOf(runId, trigger.name, message.headers);
     const source = { stream, sequence, subject, trigger: trigger.name, storedAt };
-    const body: InputBody = { v: 1, kind: 'start', digest: definition.digest, payload, source, trace };
-    return { kind: 'start', runId, body, span };
+    const body: BodyOf<'start'> = { v: 1, kind: 'start', digest: definition.digest, payload, source, trace };
+    if (trigger.debounce === undefined && trigger.batch === undefined) return { kind: 'start', runId, body, span };
+    if (message.data.length > MOST_GATHERED) throw tooLarge(message);
+    return { kind: 'collect', message: collectMessage(definition.name, trigger, runId, body, variables) };
   } catch (error) {
     return { kind: 'dead', error: isMillraceError(error) ? error : new MillraceError('MR_INTERNAL', messageOf(error)) };
   }
 }
+
+/** Bytes of a message that is gathered with others: all of them start one run together. */
+const MOST_GATHERED = 180_000;
+
+function tooLarge({ data }: TriggerMessage): MillraceError {
+  return new MillraceError('MR_PAYLOAD_TOO_LARGE', `${data.length} bytes; ${MOST_GATHERED} can be gathered`, {
+    hint: 'let a trigger without debounce and batch start runs of messages so large, or send a reference',
+  });
+}
+
+function collectMessage(
+  workflow: string,
+  { name, debounce, batch }: TriggerDefinition,
+  runId: string,
+  body: BodyOf<'start'>,
+  variables: Readonly<Record<string, Json>>,
+): AskMessage {
+  const source = debounce?.key ?? batch?.key;
+  const key = source === undefined ? '' : keyOf(source, variables);
+  const limit = `gather:${workflow}:${name}`;
+  const id = `${body.source?.stream}:${body.source?.sequence}`;
+  const policy = {
+    ...(debounce === undefined ? {} : { debounce: { waitMs: debounce.waitMs, ...optionalMax(debounce.maxMs) } }),
+    ...(batch === undefined ? {} : { batch: { size: batch.size, waitMs: batch.waitMs } }),
+  };
+  const start = { ...body } as unknown as JsonObject;
+  return {
+    subject: limitInputSubject(limit, limitKeyToken(limit, key)),
+    msgId: `collect:${limit}:${id}`,
+    body: { v: 1, kind: 'collect', key, workflow, id, runId, start, ...policy },
+  };
+}
+
+const optionalMax = (maxMs: number | undefined) => (maxMs === undefined ? {} : { maxMs });
 
 const compile = (source: string) => compileExpression(source, TRIGGER_VARIABLES);
 

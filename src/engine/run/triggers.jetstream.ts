@@ -11,6 +11,7 @@ import type { Telemetry } from '../../telemetry/index.ts';
 import { giveBackMs } from '../journal/give-back.ts';
 import type { Journal } from '../journal/port.ts';
 import type { Definition, TriggerDefinition } from '../model/index.ts';
+import type { AskMessage } from './asks.ts';
 import type { Outbox } from './ports.ts';
 import { decideTrigger, type TriggerDecision, type TriggerMessage } from './trigger.ts';
 
@@ -79,6 +80,7 @@ async function carryOut(
 ): Promise<string> {
   if (decision.kind === 'ignore') return 'ignored';
   if (decision.kind === 'dead') return dead(ports, definition, message, decision.error);
+  if (decision.kind === 'collect') return collect(ports, decision.message);
   const { runId, body, span } = decision;
   try {
     const run = { workflow: definition.name, runId };
@@ -107,6 +109,11 @@ async function carryOut(
     });
   }
   return 'started';
+}
+
+async function collect({ door }: TriggerPorts, { subject, msgId, body }: AskMessage): Promise<string> {
+  const { duplicate } = await door.js.publish(subject, JSON.stringify(body), { msgID: msgId });
+  return duplicate ? 'duplicate' : 'gathered';
 }
 
 async function dead(

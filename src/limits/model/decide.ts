@@ -10,6 +10,7 @@
 import type { Holder, LimitMessage, LimitPolicy } from '../../engine/index.ts';
 import { unreachable } from '../../kernel/index.ts';
 import { LimitDraft } from './evolve.ts';
+import { type Collect, dueAt, flushed, isFull, overflows, type StartBody } from './gather.ts';
 import { type Ask, type Held, hasRoom, type LimitState, MAX_WAITING, rateAllowsAt, sameHolder } from './state.ts';
 import type { LimitTransition } from './transitions.ts';
 
@@ -61,6 +62,8 @@ class Draft {
       case 'free':
         this.#free(body);
         break;
+      case 'collect':
+        return this.#collect(input, body);
       case 'timer':
         if (this.state.timerAt === undefined) return;
         this.#emit({ type: 'TimerFired' });
@@ -68,6 +71,7 @@ class Draft {
       default:
         return unreachable(body);
     }
+    this.#flush(input);
     this.#settle(input);
     if (body.kind === 'ask') this.#turnAway(body);
   }
@@ -88,6 +92,34 @@ class Draft {
       const reason = `${MAX_WAITING} others wait for ${this.#name()} already`;
       this.#emit({ type: 'Refused', holder, ask, reason });
     }
+  }
+
+  /** Q6, Q7. */
+  #collect(input: LimitInput, body: Collect): void {
+    const { id, runId, start, workflow, key, debounce, batch } = body;
+    const { gathered } = this.state;
+    if (gathered?.seen.includes(id) === true) return;
+    if (overflows(gathered, body)) this.#start();
+    const item = { id, runId, start: start as unknown as StartBody };
+    const at = Math.max(input.at, this.#now);
+    const policy = { ...(debounce === undefined ? {} : { debounce }), ...(batch === undefined ? {} : { batch }) };
+    this.#emit({ type: 'Collected', workflow, key, item, at, ...policy } as LimitTransition);
+    this.#flush(input);
+  }
+
+  /** Starts what is due or full; what is not has a timer. One that fires too early is set again, not moved with each message. */
+  #flush(input: LimitInput): void {
+    const { gathered, timerAt } = this.state;
+    const due = dueAt(gathered);
+    if (gathered === undefined || due === undefined) return;
+    if (isFull(gathered) || due <= Math.max(input.at, this.#now)) return this.#start();
+    if (timerAt === undefined || timerAt > due) this.#emit({ type: 'TimerSet', at: due });
+  }
+
+  #start(): void {
+    const { gathered } = this.state;
+    const start = gathered === undefined ? undefined : flushed(gathered);
+    if (start !== undefined) this.#emit(start);
   }
 
   #setPolicy(key: string, policy: LimitPolicy): void {

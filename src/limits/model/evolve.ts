@@ -1,5 +1,6 @@
 /** evolve: the only way a limit's state changes, live, on recovery and in tests. */
 import { unreachable } from '../../kernel/index.ts';
+import { gathered } from './gather.ts';
 import { type Ask, type Held, isBefore, type LimitState, newLimit, sameHolder } from './state.ts';
 import type { LimitTransition, StoredLimitEntry } from './transitions.ts';
 
@@ -48,6 +49,13 @@ export class LimitDraft {
       }
       case 'Freed':
         this.#drop(this.#held, t.holder);
+        return;
+      case 'Collected':
+        this.#state.key = t.key;
+        this.#state.gathered = gathered(this.#state.gathered, t);
+        return;
+      case 'Flushed':
+        if (this.#state.gathered !== undefined) this.#state.gathered = { ...this.#state.gathered, items: [] };
         return;
       case 'TimerSet':
         this.#state.timerAt = t.at;

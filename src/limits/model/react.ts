@@ -9,7 +9,7 @@ export type LimitCommand =
   | {
       readonly kind: 'tell';
       readonly holder: Holder;
-      readonly body: Extract<InputBody, { kind: 'slot' }>;
+      readonly body: Extract<InputBody, { kind: 'slot' | 'start' }>;
       readonly msgId: string;
     }
   | { readonly kind: 'timer'; readonly at: number };
@@ -24,6 +24,10 @@ export function reactLimit(
   for (const t of transitions) {
     if (t.type === 'TimerSet') timer = { kind: 'timer', at: t.at };
     if (t.type === 'TimerFired') timer = undefined;
+    if (t.type === 'Flushed') {
+      const { workflow, runId, start } = t;
+      commands.push({ kind: 'tell', holder: { workflow, runId }, body: start, msgId: `start:${runId}` });
+    }
     const told = tell(limit, key, t);
     if (told !== undefined) commands.push(told);
   }

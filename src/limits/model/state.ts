@@ -1,5 +1,6 @@
 /** The state of one key of a limit: the fold of its log, nothing else. */
 import type { Holder, LimitPolicy } from '../../engine/index.ts';
+import type { Gathered } from './gather.ts';
 
 /** Each level of priority is worth so much of waiting, in ms: see {@link turnOf}. */
 export const AGING_MS = 60_000;
@@ -40,6 +41,8 @@ export interface LimitState {
   readonly waiting: readonly Ask[];
   /** Times of the last grants, oldest first; as many as the rate counts. */
   readonly grants: readonly number[];
+  /** Of a trigger that gathers. */
+  readonly gathered?: Gathered;
   /** When its timer is due. */
   readonly timerAt?: number;
   readonly lastInput: number;
@@ -99,7 +102,8 @@ export function rateAllowsAt({ policy, grants }: LimitState): number {
 
 /** Nothing is held, nobody waits, and the rate has forgotten: the key is as if it had never been asked. */
 export function isIdle(state: LimitState, now: number): boolean {
-  const { held, waiting, grants, policy } = state;
+  const { held, waiting, grants, policy, gathered } = state;
+  if (gathered !== undefined && gathered.items.length > 0) return false;
   const last = grants.at(-1);
   return held.length === 0 && waiting.length === 0 && (last === undefined || last + (policy.rate?.perMs ?? 0) <= now);
 }

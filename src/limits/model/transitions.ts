@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Holder, LimitPolicy } from '../../engine/index.ts';
 import { isObject, MillraceError } from '../../kernel/index.ts';
+import type { Gathered, GatheredItem, StartBody } from './gather.ts';
 import type { Ask, LimitState } from './state.ts';
 
 export type LimitTransition =
@@ -23,6 +24,23 @@ export type LimitTransition =
   | { readonly type: 'Freed'; readonly holder: Holder; readonly why?: 'gone' | 'released'; readonly by?: string }
   /** It took its ask back. */
   | { readonly type: 'Left'; readonly holder: Holder; readonly why?: 'gone' | 'released'; readonly by?: string }
+  | {
+      readonly type: 'Collected';
+      readonly workflow: string;
+      readonly key: string;
+      readonly item: GatheredItem;
+      readonly at: number;
+      readonly debounce?: Gathered['debounce'];
+      readonly batch?: Gathered['batch'];
+    }
+  /** What was gathered starts this run. */
+  | {
+      readonly type: 'Flushed';
+      readonly workflow: string;
+      readonly runId: string;
+      readonly count: number;
+      readonly start: StartBody;
+    }
   | { readonly type: 'TimerSet'; readonly at: number }
   | { readonly type: 'TimerFired' };
 

@@ -33,6 +33,11 @@ function usesOf(workflow: WorkflowManifest): readonly Use[] {
   for (const [n, { key }] of concurrency.entries()) ofStart(key, 'concurrency', n, 'key');
   for (const [n, { key }] of rateLimit.entries()) ofStart(key, 'rateLimit', n, 'key');
   for (const [n, trigger] of triggers.entries()) {
+    for (const field of ['debounce', 'batch'] as const) {
+      const source = trigger[field]?.key;
+      if (source === undefined) continue;
+      uses.push({ source, path: ['spec', 'triggers', n, field, 'key'], variables: TRIGGER_VARIABLES });
+    }
     for (const field of ['when', 'key'] as const) {
       const source = trigger[field];
       const path = ['spec', 'triggers', n, field];

@@ -8,7 +8,7 @@ import { cycles, unknownNeeds } from './needs.ts';
 import { retentionAges } from './retention.ts';
 import { schedules } from './schedules.ts';
 import { duplicateWindows, evenReplicas, overlappingSubjects, reservedSubjects } from './streams.ts';
-import { triggerStreams, triggerSubjects, workQueueTriggers } from './triggers.ts';
+import { gatheringTriggers, triggerStreams, triggerSubjects, workQueueTriggers } from './triggers.ts';
 
 /** All rules; the order does not matter, problems are sorted by place. */
 export const LINT_RULES: readonly LintRule[] = [
@@ -18,6 +18,7 @@ export const LINT_RULES: readonly LintRule[] = [
   duplicateWindows,
   evenReplicas,
   expressions,
+  gatheringTriggers,
   handlerCollisions,
   heartbeatOrder,
   idleQueues,

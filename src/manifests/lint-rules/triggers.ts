@@ -1,6 +1,6 @@
 /** Triggers: their stream exists, carries their subject, and lets several consumers read it. */
 import { systemAssets } from '../../engine/index.ts';
-import { STREAMS } from '../../kernel/index.ts';
+import { STREAMS, tryParseDuration } from '../../kernel/index.ts';
 import { type Finding, finding, type LintContext, type LintRule } from '../manifest.ts';
 import { nearest } from '../nearest.ts';
 import { covers, overlaps } from '../subject-match.ts';
@@ -56,6 +56,36 @@ export const triggerSubjects: LintRule = (context) =>
           rule: 'trigger-subject',
           message: `stream ${trigger.stream} ${verb} "${trigger.subject}"`,
           hint: `its subjects are ${subjects.join(', ')}; narrow the trigger or widen the stream`,
+        }),
+      ];
+    }),
+  );
+
+/** A trigger gathers in one way, and its runs are named by its messages. */
+export const gatheringTriggers: LintRule = ({ workflows }) =>
+  workflows.flatMap((workflow) =>
+    workflow.value.spec.triggers.flatMap(({ key, debounce, batch }, n): readonly Finding[] => {
+      const found = (field: string, message: string, hint: string): readonly Finding[] => [
+        finding(workflow, ['spec', 'triggers', n, field], { rule: 'gathering', message, hint, target: 'key' }),
+      ];
+      if (debounce !== undefined && batch !== undefined) {
+        return found('batch', 'a trigger cannot both debounce and batch', 'make two triggers, or choose one');
+      }
+      const gathers = debounce !== undefined ? 'debounce' : batch !== undefined ? 'batch' : undefined;
+      if (gathers !== undefined && key !== undefined) {
+        return found(
+          'key',
+          `key names a run; with ${gathers} its messages do`,
+          `write ${gathers}: {key: …} to gather by it`,
+        );
+      }
+      const { wait = '', max = '' } = debounce ?? {};
+      if ((tryParseDuration(max) ?? Number.POSITIVE_INFINITY) >= (tryParseDuration(wait) ?? 0)) return [];
+      return [
+        finding(workflow, ['spec', 'triggers', n, 'debounce', 'max'], {
+          rule: 'gathering',
+          message: 'max is shorter than wait',
+          hint: 'max limits how long messages that keep coming can put the run off',
         }),
       ];
     }),

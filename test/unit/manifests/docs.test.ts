@@ -32,6 +32,8 @@ describe('docs/manifests.md', () => {
       ['spec', 'triggers', 0],
       ['spec', 'schedules', 0],
       ['spec', 'schedules', 0, 'catchUp'],
+      ['spec', 'triggers', 0, 'debounce'],
+      ['spec', 'triggers', 0, 'batch'],
       ['spec', 'concurrency', 0],
       ['spec', 'rateLimit', 0],
       ['spec', 'singleton'],

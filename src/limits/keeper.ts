@@ -141,19 +141,23 @@ export class LimitKeeper {
   async #try(key: string, ref: LimitRef, batch: readonly Waiting[]): Promise<number | undefined> {
     const { known, asks } = await this.#look(key, ref, batch);
     const again = batch.some(({ input, delivery }) => input.seq <= known.settled && delivery.deliveries > 1);
-    const inputs = asMuchAsFits(asks.filter(({ seq }) => seq > known.settled));
+    const open = asks.filter(({ seq }) => seq > known.settled);
+    const inputs = asMuchAsFits(open);
     const { transitions, after } = decideLimit(known.state, inputs, this.#ports.clock.now());
     if (known.unsent !== undefined && (again || transitions.length > 0))
       await this.#send(ref, known.state, known.unsent);
-    const settled = Math.max(known.settled, inputs.at(-1)?.seq ?? 0);
+    const cause = inputs.at(-1)?.seq ?? 0;
+    // Where all of it had room, what is not in it was handled by others.
+    const upTo = inputs.length < open.length ? cause : Math.max(cause, batch.at(-1)?.input.seq ?? 0);
+    const settled = Math.max(known.settled, upTo);
     if (transitions.length === 0) {
       this.#remember(key, { ...known, settled, unsent: again ? undefined : known.unsent });
       return settled;
     }
     const at = inputs.at(-1)?.at ?? 0;
-    const stored = await this.#append(ref, known, { v: 1, cause: settled, at, transitions }, after);
+    const stored = await this.#append(ref, known, { v: 1, cause, at, transitions }, after);
     if (stored === undefined) return undefined;
-    const state = { ...after, lastInput: settled, lastEntry: stored.seq };
+    const state = { ...after, lastInput: cause, lastEntry: stored.seq };
     this.#remember(key, { state, settled, since: stored.since, unsent: transitions });
     await this.#send(ref, state, transitions);
     this.#remember(key, { state, settled, since: stored.since, unsent: undefined });

@@ -10,7 +10,8 @@
 import type { Holder, LimitMessage, LimitPolicy } from '../../engine/index.ts';
 import { unreachable } from '../../kernel/index.ts';
 import { LimitDraft } from './evolve.ts';
-import { type Collect, dueAt, flushed, isFull, overflows, type StartBody } from './gather.ts';
+import { dueAt, flushed, isFull, overflows } from './gather.ts';
+import type { Collect, StartBody } from './gathered.ts';
 import { type Ask, type Held, hasRoom, type LimitState, MAX_WAITING, rateAllowsAt, sameHolder } from './state.ts';
 import type { LimitTransition } from './transitions.ts';
 

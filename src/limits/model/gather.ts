@@ -5,30 +5,9 @@
  *   Q6 each message is gathered once and starts, or is part of, exactly one run; of debounced ones the last counts;
  *   Q7 what is gathered starts its run when it is due: a timer is set as long as something is gathered.
  */
-import type { InputBody, LimitMessage } from '../../engine/index.ts';
 import type { Json } from '../../kernel/index.ts';
+import type { Collect, Gathered, GatheredItem } from './gathered.ts';
 import type { LimitTransition } from './transitions.ts';
-
-export type Collect = Extract<LimitMessage, { kind: 'collect' }>;
-export type StartBody = Extract<InputBody, { kind: 'start' }>;
-
-export interface GatheredItem {
-  readonly id: string;
-  readonly runId: string;
-  readonly start: StartBody;
-}
-
-export interface Gathered {
-  readonly workflow: string;
-  readonly debounce?: { readonly waitMs: number; readonly maxMs?: number };
-  readonly batch?: { readonly size: number; readonly waitMs: number };
-  /** What waits to be started; of debounced messages the last one only. */
-  readonly items: readonly GatheredItem[];
-  readonly firstAt: number;
-  readonly lastAt: number;
-  /** Ids of the last messages, started ones among them: what comes again is known. */
-  readonly seen: readonly string[];
-}
 
 /** Ids that are remembered of a key. */
 const SEEN = 200;

@@ -1,6 +1,6 @@
 /** The state of one key of a limit: the fold of its log, nothing else. */
 import type { Holder, LimitPolicy } from '../../engine/index.ts';
-import type { Gathered } from './gather.ts';
+import type { Gathered } from './gathered.ts';
 
 /** Each level of priority is worth so much of waiting, in ms: see {@link turnOf}. */
 export const AGING_MS = 60_000;

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Holder, LimitPolicy } from '../../engine/index.ts';
 import { isObject, MillraceError } from '../../kernel/index.ts';
-import type { Gathered, GatheredItem, StartBody } from './gather.ts';
+import type { Gathered, GatheredItem, StartBody } from './gathered.ts';
 import type { Ask, LimitState } from './state.ts';
 
 export type LimitTransition =

@@ -19,6 +19,8 @@ export interface Point {
   readonly handler?: string;
   /** At `step`: from 1. */
   readonly attempt?: number;
+  /** At `step`: the attempt's idempotency key. */
+  readonly key?: string;
 }
 
 /** A fault to inject, see {@link TestEnvironment.inject}. */

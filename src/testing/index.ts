@@ -2,6 +2,7 @@
 
 export type { Code, HistoryInput, RunHistory } from '../functions/index.ts';
 export { TestEnvironment, type TestOptions, type TestStart, testEnvironment } from './environment.node.ts';
+export { everyFault, type FaultReport, type Scenario } from './every-fault.node.ts';
 export type { Injection, Point, PointName } from './faults.ts';
 export type { Mock } from './mocks.ts';
 export { assertReplays } from './replays.node.ts';

@@ -184,7 +184,7 @@ export class Processes {
   #interpose(member: Process, { run, step, attempt, input, code }: InterposedCall): Promise<unknown> {
     const mock = this.#parts.mocks.of(step);
     const call = { ...run, step, ...detailsOf(attempt), log: member.telemetry.log };
-    const point = { ...run, name: step, attempt: attempt.attempt };
+    const point = { ...run, name: step, attempt: attempt.attempt, key: attempt.idempotencyKey };
     return member.attempt(point, () => this.died(member.client), mock === undefined ? code : () => mock(input, call));
   }
 
@@ -224,10 +224,10 @@ export class Processes {
     if (this.#lanes.has(key)) return;
     this.#lanes.add(key);
     const run = (input: unknown, context: StepContext): unknown => {
-      const { workflow, runId, step: name, attempt } = context;
+      const { workflow, runId, step: name, attempt, idempotencyKey: key } = context;
       const mock = mocks.of(handler.name) ?? mocks.of(name);
       const code = (): unknown => (mock === undefined ? handler.run(input, context) : mock(input, context));
-      const point = { workflow, runId, name, handler: handler.name, attempt };
+      const point = { workflow, runId, name, handler: handler.name, attempt, key };
       return member.attempt(point, () => this.died(member.client), code);
     };
     const runner = new HandlerRunner({

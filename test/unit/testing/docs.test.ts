@@ -135,4 +135,22 @@ test('orders that are under way fit the new code', async () => {
     'the journal has "charge" as result 1; the code asks for "bill"',
   );
 });
+
+// end
+
+// snippet: every-fault
+import { everyFault } from '../../../src/testing/index.ts';
+
+test('an order is shipped whatever fails, is repeated or crashes, at every point', async () => {
+  const { plays, findings } = await everyFault({
+    environment: () => ({ workflows: [order], steps: [charge] }),
+    play: async (env) => {
+      const run = await env.start(order, { id: 'o-7', cents: 1 });
+      await run.signal('approved', true);
+      return run.result();
+    },
+  });
+  expect(findings).toEqual([]);
+  expect(plays).toBeGreaterThan(30);
+});
 // end

@@ -13,6 +13,8 @@ import { isObject, type Json } from './json.ts';
 export const TRIGGER_VARIABLES = ['payload', 'subject', 'headers'] as const;
 /** Variables of a step's `when` and `with`. */
 export const STEP_VARIABLES = ['payload', 'steps', 'run'] as const;
+/** Variables of `when` and `with` where a step is one of each item of a list. */
+export const ITEM_VARIABLES = [...STEP_VARIABLES, 'item', 'index'] as const;
 
 /** Variables of a schedule's `with`. */
 export const SCHEDULE_VARIABLES = ['scheduledAt', 'schedule'] as const;
@@ -26,6 +28,8 @@ export interface Expression {
   evaluate(variables: Readonly<Record<string, Json>>): Json;
   /** Names read straight off a variable, sorted: `steps.a.b + steps["c"]` has the members `a`, `c` of `steps`. */
   members(variable: string): readonly string[];
+  /** `true` when the variable is read somewhere. */
+  readonly uses: (variable: string) => boolean;
 }
 
 type Arithmetic = (a: number, b: number) => number;
@@ -105,8 +109,10 @@ function compile(source: string, variables: readonly string[]): Expression {
   } catch (error) {
     throw failure(source, error);
   }
+  let names: ReadonlySet<string> | undefined;
   return {
     source,
+    uses: (variable) => (names ??= namesIn(program.ast)).has(variable),
     members(variable) {
       const found = new Set<string>();
       collectMembers(program.ast, variable, found);
@@ -124,6 +130,14 @@ function compile(source: string, variables: readonly string[]): Expression {
 
 function isNode(value: unknown): value is ASTNode {
   return isObject(value) && typeof value['op'] === 'string' && 'args' in value;
+}
+
+function namesIn(value: unknown, found = new Set<string>()): ReadonlySet<string> {
+  if (Array.isArray(value)) for (const item of value) namesIn(item, found);
+  if (!isNode(value)) return found;
+  if (value.op === 'id' && typeof value.args === 'string') found.add(value.args);
+  namesIn(value.args, found);
+  return found;
 }
 
 function collectMembers(value: unknown, variable: string, found: Set<string>): void {

@@ -16,6 +16,7 @@ export {
   compileExpression,
   type Expression,
   evaluateCondition,
+  ITEM_VARIABLES,
   SCHEDULE_VARIABLES,
   START_VARIABLES,
   STEP_VARIABLES,

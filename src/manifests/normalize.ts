@@ -107,6 +107,7 @@ function stepOf(step: StepDocument, queues: Queues): StepDefinition {
     ...optional('queueTimeoutMs', queued ? milliseconds(step.queueTimeout) : undefined),
     ...optional('heartbeatTimeoutMs', beats ? milliseconds(step.heartbeatTimeout) : undefined),
     ...optional('compensate', waits || step.compensate === undefined ? undefined : compensationOf(step.compensate)),
+    ...optional('forEach', waits ? undefined : step.forEach),
   };
 }
 

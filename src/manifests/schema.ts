@@ -174,6 +174,13 @@ const waitForSignal = z.strictObject({
   onTimeout: z.enum(['continue', 'fail']).optional(),
 });
 
+/** The step once for each item of a list. */
+const forEach = z.strictObject({
+  items: expression,
+  maxParallel: z.number().int().min(1).max(1_000).default(10),
+  onFailure: z.enum(['fail', 'collect']).default('fail'),
+});
+
 const step = z.strictObject({
   name,
   needs: z.array(name).default([]),
@@ -187,6 +194,7 @@ const step = z.strictObject({
   queueTimeout: positiveDuration.optional(),
   heartbeatTimeout: positiveDuration.optional(),
   compensate: compensate.optional(),
+  forEach: forEach.optional(),
 });
 
 /** One run of the last message, once it has been quiet for `wait`, or `max` after the first one. */

@@ -16,4 +16,12 @@ export {
   type Verification,
   verifyRun,
 } from './verify.ts';
-export { type AttemptStatus, type AttemptView, type RunView, type StepView, viewRun } from './view.ts';
+export {
+  type AttemptStatus,
+  type AttemptView,
+  type ItemsView,
+  itemsText,
+  type RunView,
+  type StepView,
+  viewRun,
+} from './view.ts';

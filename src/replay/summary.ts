@@ -1,5 +1,5 @@
 /** One line per run, projected from its log entry by entry without keeping payloads: what a listing needs. Pure. */
-import type { RunRef, RunStatus, StoredEntry, Transition } from '../engine/index.ts';
+import { itemAt, type RunRef, type RunStatus, type StoredEntry, type Transition } from '../engine/index.ts';
 
 export interface RunSummary extends RunRef {
   readonly status: RunStatus;
@@ -27,6 +27,8 @@ export interface RunSummary extends RunRef {
   /** Code and message of the failure, or the reason of the cancel. */
   readonly error?: { readonly code: string; readonly message: string };
   readonly lastEntry: number;
+  /** Steps over lists: their items are not counted as steps. */
+  readonly overLists?: readonly string[];
 }
 
 function empty(run: RunRef, at: number): RunSummary {
@@ -73,7 +75,14 @@ function retried(s: RunSummary): RunSummary {
   return { ...rest, status: 'running', retries: s.retries + 1 };
 }
 
+function isItem({ overLists }: RunSummary, t: Transition): boolean {
+  if (overLists === undefined || !('step' in t) || t.step === undefined || t.type === 'RunFailed') return false;
+  const item = itemAt(t.step);
+  return item !== undefined && overLists.includes(item.step);
+}
+
 function apply(s: RunSummary, t: Transition, at: number): RunSummary {
+  if (isItem(s, t)) return s;
   switch (t.type) {
     case 'RunStarted':
       return {
@@ -88,6 +97,8 @@ function apply(s: RunSummary, t: Transition, at: number): RunSummary {
     case 'SleepStarted':
     case 'SignalAwaited':
       return opened(s, t.step);
+    case 'StepFannedOut':
+      return { ...opened(s, t.step), overLists: [...(s.overLists ?? []).filter((name) => name !== t.step), t.step] };
     case 'RunQueued':
       return { ...s, status: 'queued' };
     case 'RunAdmitted':

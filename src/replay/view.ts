@@ -1,10 +1,12 @@
 /** One run as people look at it: its steps with all their attempts, times and errors. Pure. */
 import {
+  type ChildRef,
   type Definition,
   type Failure,
   type FlowState,
   findStep,
   fold,
+  type ItemsState,
   isUndo,
   newRun,
   type RunRef,
@@ -47,6 +49,15 @@ export interface StepView {
   readonly reason?: string;
   /** What its last heartbeat said. */
   readonly progress?: Json;
+  /** The run that the latest attempt is. */
+  readonly child?: ChildRef;
+  readonly items?: ItemsView;
+}
+
+/** The items of a step over a list. */
+export interface ItemsView extends Omit<ItemsState, 'chunks' | 'next' | 'collect' | 'undone'> {
+  /** Those that something has happened to, in their order. */
+  readonly list: readonly StepView[];
 }
 
 export interface RunView {
@@ -104,6 +115,17 @@ function attemptsOf(entries: readonly StoredEntry[]): ReadonlyMap<string, Attemp
   return byStep;
 }
 
+function viewItems({ chunks, ...items }: ItemsState, viewStep: (name: string) => StepView): ItemsView {
+  const { count, open, completed, failed, skipped, cancelled } = items;
+  return { count, open, completed, failed, skipped, cancelled, list: chunks.flat().map(({ name }) => viewStep(name)) };
+}
+
+/** How far the items are: `37 of 100 completed, 2 failed, 10 open`. */
+export function itemsText({ count, completed, ...items }: Omit<ItemsView, 'list'>): string {
+  const others = (['failed', 'skipped', 'cancelled', 'open'] as const).filter((status) => items[status] > 0);
+  return [`${completed} of ${count} completed`, ...others.map((status) => `${items[status]} ${status}`)].join(', ');
+}
+
 /**
  * The run after its entries.
  * @param definition the one whose digest the run carries; without it only the steps that have begun are known
@@ -114,9 +136,10 @@ export function viewRun(run: RunRef, entries: readonly StoredEntry[], definition
   const declared = definition?.steps.map(({ name }) => name) ?? [];
   const begun = Object.keys(state.steps).filter((name) => definition === undefined || isUndo(name));
   const names = [...declared, ...begun];
-  const steps = names.map((name): StepView => {
-    const { status, input, output, error, reason, progress } = stepOf(state, name);
+  const viewStep = (name: string): StepView => {
+    const { status, input, output, error, reason, progress, child } = stepOf(state, name);
     const known = definition === undefined ? undefined : findStep(definition, name);
+    const items = state.items !== undefined && Object.hasOwn(state.items, name) ? state.items[name] : undefined;
     return {
       name,
       status,
@@ -128,7 +151,10 @@ export function viewRun(run: RunRef, entries: readonly StoredEntry[], definition
       ...(error === undefined || status === 'completed' ? {} : { error }),
       ...(progress === undefined ? {} : { progress }),
       ...(reason === undefined ? {} : { reason }),
+      ...(child === undefined ? {} : { child }),
+      ...(items === undefined ? {} : { items: viewItems(items, viewStep) }),
     };
-  });
+  };
+  const steps = names.map(viewStep);
   return { state, entries: entries.length, steps };
 }

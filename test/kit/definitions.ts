@@ -72,6 +72,15 @@ const shape = fc.record({
   needs: fc.array(fc.nat({ max: 5 }), { maxLength: 3 }),
   timeoutMs: fc.option(fc.integer({ min: 50, max: 60_000 }), { nil: undefined, freq: 3 }),
   when: fc.option(fc.constantFrom(...CONDITIONS), { nil: undefined, freq: 5 }),
+  forEach: rarely(
+    fc.record({
+      items: fc.constantFrom('payload.list', 'payload.list', 'payload.missing'),
+      maxParallel: fc.integer({ min: 1, max: 3 }),
+      onFailure: fc.constantFrom('fail' as const, 'collect' as const),
+    }),
+    4,
+  ),
+  eachWhen: rarely(fc.constantFrom('item > 1', 'index == 0', 'item.missing'), 3),
 });
 
 /** Without the members that are undefined: a definition leaves out what was not said. */
@@ -99,7 +108,9 @@ export const anyDefinition: fc.Arbitrary<Definition> = fc
           queueTimeoutMs: work ? step.queueTimeoutMs : undefined,
           heartbeatTimeoutMs: step.action.kind === 'worker' ? step.heartbeatTimeoutMs : undefined,
           compensate: work ? step.compensate : undefined,
+          forEach: work || step.action.kind === 'child' ? step.forEach : undefined,
         };
+        const when = more.forEach === undefined ? step.when : (step.eachWhen ?? step.when);
         return {
           name: `s${index}`,
           needs,
@@ -107,7 +118,7 @@ export const anyDefinition: fc.Arbitrary<Definition> = fc
           retry: present({ ...step.retry, ...step.patience }),
           ...present(more),
           ...(timed ? { timeoutMs: step.timeoutMs } : {}),
-          ...(step.when === undefined ? {} : { when: step.when }),
+          ...(when === undefined ? {} : { when }),
         } as StepDefinition;
       }),
       present({ ...rest, timeoutMs }) as Pick<Definition, 'deadLetter'>,

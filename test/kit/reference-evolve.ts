@@ -65,14 +65,8 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
         failures: step.failures + (t.error.lost ? 0 : 1),
         lost: step.lost + (t.error.lost ? 1 : 0),
       });
-    case 'StepFannedOut': {
-      const change = { attempt: t.attempt, items: t.count, scheduledAt: at, startedAt: at };
-      const fanned = withStep(state, t.step, { status: 'running', ...change });
-      const before = (fanned.items?.[t.step]?.chunks ?? []).flat();
-      const kept = before.map((item) => (item.status === 'completed' ? item : anew(item)));
-      const items = itemsOf(t.step, kept, { count: t.count, next: 1, ...(t.collect ? { collect: true } : {}) });
-      return { ...fanned, items: { ...fanned.items, [t.step]: items } };
-    }
+    case 'StepFannedOut':
+      return fannedOut(state, t, at);
     case 'ChildEnded':
       return withStep(state, t.step, { ending: t.ending });
     case 'StepHeartbeat':
@@ -120,6 +114,22 @@ function again(state: RunState, name: string): RunState {
   return { ...state, steps: { ...state.steps, [name]: anew(stepOf(state, name)) } };
 }
 
+function fannedOut(state: RunState, t: Extract<Transition, { type: 'StepFannedOut' }>, at: number): RunState {
+  const change = { attempt: t.attempt, items: t.count, scheduledAt: at, startedAt: at };
+  const fanned = withStep(state, t.step, { status: 'running', ...change });
+  const { undone = 0 } = stepOf(state, t.step);
+  const keeps = (fanned.items?.[t.step]?.undone ?? 0) === undone;
+  const before = (fanned.items?.[t.step]?.chunks ?? []).flat();
+  const kept = before.map((item) => (keeps && item.status === 'completed' ? item : anew(item)));
+  const items = itemsOf(t.step, kept, {
+    count: t.count,
+    next: 1,
+    ...(t.collect ? { collect: true } : {}),
+    ...(undone > 0 ? { undone } : {}),
+  });
+  return { ...fanned, items: { ...fanned.items, [t.step]: items } };
+}
+
 function evolveItem(state: RunState, items: ItemsState, step: string, n: number, t: Transition, at: number): RunState {
   const name = `${step}#${n}`;
   const all = items.chunks.flat();
@@ -129,7 +139,12 @@ function evolveItem(state: RunState, items: ItemsState, step: string, n: number,
     i === n - 1 ? after : (all[i] ?? stepOf(newRun('', ''), `${step}#${i + 1}`)),
   );
   const next = after.status !== 'pending' && n >= items.next ? n + 1 : items.next;
-  const more = { count: items.count, next, ...(items.collect ? { collect: items.collect } : {}) };
+  const more = {
+    count: items.count,
+    next,
+    ...(items.collect ? { collect: items.collect } : {}),
+    ...(items.undone ? { undone: items.undone } : {}),
+  };
   return { ...state, items: { ...state.items, [step]: itemsOf(step, grown, more) } };
 }
 

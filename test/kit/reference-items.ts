@@ -6,7 +6,7 @@ import type { Json } from '../../src/kernel/index.ts';
 export function itemsOf(
   step: string,
   all: readonly StepState[],
-  { count, next, collect }: Pick<ItemsState, 'count' | 'next' | 'collect'>,
+  { count, next, collect, undone }: Pick<ItemsState, 'count' | 'next' | 'collect' | 'undone'>,
 ): ItemsState {
   const counted = all.slice(0, count);
   const having = (...statuses: readonly StepState['status'][]): number =>
@@ -19,6 +19,7 @@ export function itemsOf(
   return {
     count,
     ...(collect === undefined ? {} : { collect }),
+    ...(undone === undefined ? {} : { undone }),
     next,
     open: having('scheduled', 'running', 'waiting', 'backoff', 'paused'),
     completed: having('completed'),

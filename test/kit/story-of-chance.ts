@@ -1,6 +1,14 @@
 /** Histories of workflows and inputs made by chance: what the run waits for, and what is late, double, early or strange. */
 import fc from 'fast-check';
-import type { Input, InputBody, RunEnding, RunState, StepState, Transition } from '../../src/engine/index.ts';
+import {
+  type Input,
+  type InputBody,
+  itemsOf,
+  type RunEnding,
+  type RunState,
+  type StepState,
+  type Transition,
+} from '../../src/engine/index.ts';
 import { anyDefinition } from './definitions.ts';
 import {
   began,
@@ -30,9 +38,9 @@ function candidates(story: Story, n: number): InputBody[] {
   const { state } = story;
   const parent = { workflow: 'up', runId: 'p', step: 'x', attempt: 1 };
   const more = n % 3 === 0 ? { parent } : {};
-  const payload = { flag: n % 2 === 0, n: n % 4 };
+  const payload = { flag: n % 2 === 0, n: n % 4, list: [0, 1, 2, 3, 4].slice(n % 5) };
   if (state.status === 'new') return [started(payload, more), signalled('ok'), succeeded('s0', 1)];
-  const attempts = Object.values(state.steps).flatMap((step) =>
+  const attempts = [...Object.values(state.steps), ...itemsOf(state)].flatMap((step) =>
     [step.attempt, step.attempt - 1, step.attempt + 1].map((attempt) => ({ step, attempt: Math.max(1, attempt) })),
   );
   const reports = attempts.flatMap(({ step, attempt }) => reportsOf(step, attempt, n));

@@ -63,6 +63,7 @@ describe('evolve is the reference', () => {
     const one: fc.Arbitrary<Transition> = fc.oneof(
       item.map((of) => ({ type: 'StepScheduled', ...of, input: null }) as const),
       item.map((of) => ({ type: 'StepStarted', ...of, worker: 'w' }) as const),
+      item.map((of) => ({ type: 'SlotGranted', ...of, slot: { limit: 'l', key: '', token: 1 } }) as const),
       item.map((of) => ({ type: 'StepCompleted', ...of, output: of.step }) as const),
       item.map((of) => ({ type: 'StepRetryScheduled', ...of, error: failure, retryAt: 9 }) as const),
       item.map((of) => ({ type: 'StepFailed', ...of, error: failure }) as const),

@@ -9,6 +9,8 @@ import {
   isOpen,
   isOut,
   isUndo,
+  itemAt,
+  itemsOf,
   type RunState,
   react,
   type StepDefinition,
@@ -37,9 +39,9 @@ describe('invariants', () => {
     fc.assert(
       play((before, transitions, _after, { body }) => {
         if (body.kind !== 'task.succeeded' && body.kind !== 'task.failed') return;
-        const step = before.steps[body.step];
+        const step = stepOf(before, body.step);
         const counts =
-          step !== undefined && isOut(step) && step.attempt === body.attempt && before.status === 'running';
+          isOut(step) && step.items === undefined && step.attempt === body.attempt && before.status === 'running';
         if (!counts) expect(transitions).toEqual([]);
       }),
       RUNS,
@@ -49,12 +51,15 @@ describe('invariants', () => {
   test('M3 attempts only count up, and no attempt is handed out twice', () => {
     fc.assert(
       play((before, _transitions, after, _input, { entries }) => {
-        for (const [name, step] of Object.entries(before.steps)) {
-          expect(after.steps[name]?.attempt).toBeGreaterThanOrEqual(step.attempt);
+        for (const step of [...Object.values(before.steps), ...itemsOf(before)]) {
+          expect(stepOf(after, step.name).attempt).toBeGreaterThanOrEqual(step.attempt);
         }
         const begun = entries.flatMap(({ transitions }) =>
           transitions.flatMap((t) =>
-            t.type === 'StepScheduled' || t.type === 'SleepStarted' || t.type === 'SignalAwaited'
+            t.type === 'StepScheduled' ||
+            t.type === 'SleepStarted' ||
+            t.type === 'SignalAwaited' ||
+            t.type === 'StepFannedOut'
               ? [`${t.step}/${t.attempt}`]
               : [],
           ),
@@ -82,7 +87,7 @@ describe('invariants', () => {
       play((_before, _transitions, after) => {
         if (!isEnded(after)) return;
         expect(after.timers).toEqual({});
-        const open = Object.values(after.steps).filter(({ status }) =>
+        const open = [...Object.values(after.steps), ...itemsOf(after)].filter(({ status }) =>
           ['scheduled', 'running', 'waiting', 'backoff', 'paused'].includes(status),
         );
         expect(open).toEqual([]);
@@ -114,7 +119,8 @@ describe('invariants', () => {
     fc.assert(
       play((_before, _transitions, after, _input, { definition }) => {
         if (after.status !== 'running') return;
-        const waits = Object.values(after.steps).map((step) => {
+        const waits = [...Object.values(after.steps), ...itemsOf(after)].map((step) => {
+          if (step.items !== undefined) return false; // its items wait
           const declared = findStep(definition, step.name);
           const timer = (kind: string) => after.timers[`${kind}/${step.name}/${step.attempt}`] !== undefined;
           if (declared === undefined) return false;
@@ -169,6 +175,42 @@ function timedAsDeclared(step: StepDefinition, running: boolean, timer: (kind: s
   return heard && (timeoutMs === undefined || timer('timeout'));
 }
 
+describe('fan-out', () => {
+  test('I1, I2 at most maxParallel items are open, in the order of the list, and while none is something begins them', () => {
+    fc.assert(
+      play((_before, _transitions, after, _input, { definition }) => {
+        for (const [name, items] of Object.entries(after.items ?? {})) {
+          const { forEach } = definition.steps.find((step) => step.name === name) ?? {};
+          const all = items.chunks.flat();
+          const open = all.filter(isOpen).length;
+          expect([items.open, open <= (forEach?.maxParallel ?? 0)]).toEqual([open, true]);
+          const counted = all.slice(0, items.count);
+          for (const status of ['completed', 'failed', 'skipped', 'cancelled'] as const) {
+            expect(items[status]).toBe(counted.filter((item) => item.status === status).length);
+          }
+          if (after.status !== 'running' || after.closing !== undefined) continue;
+          if (after.steps[name]?.status === 'running') expect(open).toBeGreaterThan(0);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test('I3 an item that completed is not begun again while its step was not compensated', () => {
+    fc.assert(
+      play((before, transitions) => {
+        for (const t of transitions) {
+          if (t.type !== 'StepScheduled' || itemAt(t.step) === undefined) continue;
+          const item = stepOf(before, t.step);
+          const again = item.status === 'completed' && stepOf(before, itemAt(t.step)?.step ?? '').undone === undefined;
+          if (again) expect(t.input).not.toEqual(item.input);
+        }
+      }),
+      RUNS,
+    );
+  });
+});
+
 describe('the log', () => {
   test('folds, read back from JSON, to the live state', () => {
     fc.assert(
@@ -214,5 +256,5 @@ test('histories of chance do reach every kind of end and transition', () => {
     { numRuns: 600, seed: 1 },
   );
   expect([...statuses].sort()).toEqual(['cancelled', 'completed', 'failed', 'new', 'running']);
-  expect(seen.size, [...seen].join()).toBe(25);
+  expect(seen.size, [...seen].join()).toBe(26);
 });

@@ -9,6 +9,7 @@ import {
   type RunState,
   react,
   type StoredEntry,
+  stepOf,
   TERMINAL_FLOW_STATES,
   type Transition,
 } from '../../src/engine/index.ts';
@@ -111,7 +112,7 @@ function checkCommands(world: World, runId: string, log: readonly StoredEntry[])
 
 function checkFlows(world: World): string[] {
   return [...world.prefect.flows].flatMap(([key, flow]) => {
-    const known = world.run(flow.runId).steps[flow.step]?.flows[flow.attempt];
+    const known = stepOf(world.run(flow.runId), flow.step).flows[flow.attempt];
     if (!TERMINAL_FLOW_STATES.has(flow.state.type)) return [`flow run ${key} still runs`];
     return known?.state.type === flow.state.type
       ? []

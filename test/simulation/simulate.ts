@@ -1,4 +1,4 @@
-import { isEnded } from '../../src/engine/index.ts';
+import { isEnded, itemsOf } from '../../src/engine/index.ts';
 import { actionsOf } from './actions.ts';
 import { World, type WorldOptions } from './world.ts';
 
@@ -9,7 +9,8 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 async function begin(world: World): Promise<void> {
   for (const runId of world.runIds) {
-    const payload = { flag: world.chance.happens(0.5), n: world.chance.below(4) };
+    const list = [0, 1, 2, 3, 4].slice(world.chance.below(6));
+    const payload = { flag: world.chance.happens(0.5), n: world.chance.below(4), list };
     const parent = { workflow: 'up', runId: 'p1', step: 's', attempt: 1, ...world.chance.pick([{}, { depth: 50 }]) };
     const more = world.chance.happens(0.3) ? { parent } : {};
     const start = { v: 1, kind: 'start', digest: world.definition.digest, payload, ...more } as const;
@@ -26,7 +27,7 @@ async function nudge(world: World): Promise<boolean> {
   for (const runId of world.runIds) {
     const run = world.run(runId);
     if (isEnded(run)) continue;
-    if (Object.values(run.steps).some(({ status }) => status === 'paused')) {
+    if ([...Object.values(run.steps), ...itemsOf(run)].some(({ status }) => status === 'paused')) {
       sent = (await world.send(runId, { v: 1, kind: 'resume' })) || sent;
     }
     for (const { name, action } of world.definition.steps) {

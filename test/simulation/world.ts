@@ -12,6 +12,8 @@ import {
   fold,
   type InputBody,
   isEnded,
+  isFanOut,
+  itemName,
   MemoryBroker,
   MemoryJournal,
   type RunState,
@@ -211,8 +213,12 @@ export class World {
     let found = 0;
     for (const runId of this.runIds) {
       const run = this.run(runId);
-      for (const { name, action } of this.definition.steps) {
-        if (action.kind !== 'prefect') continue;
+      const names = this.definition.steps.flatMap((step) => {
+        if (step.action.kind !== 'prefect') return [];
+        if (!isFanOut(step)) return [step.name];
+        return Array.from({ length: stepOf(run, step.name).items ?? 0 }, (_, index) => itemName(step.name, index + 1));
+      });
+      for (const name of names) {
         for (let attempt = 1; attempt <= stepOf(run, name).attempt; attempt++) {
           const before = this.prefect.reports.length + this.prefect.flows.size + this.prefect.running().length * 1_000;
           this.prefect.reconcile({ runId, step: name, attempt }, run, false);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { isEnded } from '../../engine/index.ts';
 import { type Json, shortHash } from '../../kernel/index.ts';
-import { type AttemptView, type RunView, type StepView, viewRun } from '../../replay/index.ts';
+import { type AttemptView, itemsText, type RunView, type StepView, viewRun } from '../../replay/index.ts';
 import { parseTraceparent } from '../../telemetry/index.ts';
 import type { CliContext, Settings } from '../context.ts';
 import { findRun } from '../find-run.ts';
@@ -10,6 +10,7 @@ import { formatStatus } from '../format-status.ts';
 import { formatRelative, formatTime, formatTook, oneLine } from '../format-time.ts';
 import { jsonOption, workflowOption } from '../options.ts';
 import type { Output } from '../output.ts';
+import { printTree, readTree } from './runs-tree.ts';
 
 /** Where people look at a flow run in Prefect. */
 export function flowRunUrl(settings: Settings, flowRunId: string): string | undefined {
@@ -29,25 +30,36 @@ function attemptData(attempt: AttemptView, settings: Settings) {
   return { ...attempt, ...optional('flowRunUrl', url) };
 }
 
-function stepData(step: StepView, settings: Settings) {
-  const { attempts, ...rest } = step;
+function stepData(step: StepView, settings: Settings, items = false): object {
+  const { attempts, items: all, ...rest } = step;
+  const { list = [], ...counts } = all ?? {};
+  const each = items ? { list: list.map((item) => stepData(item, settings)) } : {};
   return {
     ...rest,
+    ...(all === undefined ? {} : { items: { ...counts, ...each } }),
     attempt: attempts.at(-1)?.attempt ?? 0,
     attempts: attempts.map((attempt) => attemptData(attempt, settings)),
   };
 }
 
 /** The run as `--json` prints it. */
-export function runData(view: RunView, settings: Settings) {
-  const { steps: _steps, trace, ...state } = view.state;
+export function runData(view: RunView, settings: Settings, options: { readonly items?: boolean } = {}) {
+  const { steps: _steps, items: _items, trace, ...state } = view.state;
   const traceId = parseTraceparent(trace?.traceparent)?.traceId;
   return {
     ...state,
     ...(traceId === undefined ? {} : { trace: { traceId, ...optional('url', traceUrl(settings, traceId)) } }),
     entries: view.entries,
-    steps: view.steps.map((step) => stepData(step, settings)),
+    steps: view.steps.map((step) => stepData(step, settings, options.items)),
   };
+}
+
+/** What there is to say of an attempt that did not fail. */
+function quietDetail({ items, child, attempts, reason, progress }: StepView, attempt: AttemptView | undefined): string {
+  if (items !== undefined) return itemsText(items);
+  if (child !== undefined && attempt === attempts.at(-1)) return `run ${child.runId} of ${child.workflow}`;
+  const said = progress === undefined || attempt?.status !== 'running' ? '' : JSON.stringify(progress);
+  return attempt?.flowState?.name ?? reason ?? said;
 }
 
 function attemptRow(
@@ -62,9 +74,7 @@ function attemptRow(
     attempt?.retryAt !== undefined && step.status === 'backoff'
       ? `; again ${formatRelative(attempt.retryAt, now)}`
       : '';
-  const progress = step.progress === undefined || attempt?.status !== 'running' ? '' : JSON.stringify(step.progress);
-  const detail =
-    error === undefined ? (attempt?.flowState?.name ?? step.reason ?? progress) : `${error.message}${waits}`;
+  const detail = error === undefined ? quietDetail(step, attempt) : `${error.message}${waits}`;
   return [
     first ? step.name : '',
     attempt === undefined ? '' : String(attempt.attempt),
@@ -102,6 +112,12 @@ function printHead(view: RunView, settings: Settings, now: number, out: Output):
       state.source === undefined
         ? state.by
         : `${state.source.subject} (message ${state.source.sequence} of ${state.source.stream}, trigger ${state.source.trigger})`,
+    ],
+    [
+      'parent',
+      state.parent === undefined
+        ? undefined
+        : `run ${state.parent.runId} of ${state.parent.workflow}, step ${state.parent.step}`,
     ],
     ['retries', state.retries === 0 ? undefined : `${state.retries} by hand`],
     ['payload', oneLine(JSON.stringify(state.payload))],
@@ -145,14 +161,33 @@ function outputText(output: Json): string {
   return text.length <= 100 ? text : `${oneLine(text, 90)} (${text.length} characters, ${shortHash(text, 8)})`;
 }
 
-async function show(ctx: CliContext, text: string, options: { readonly workflow?: string }): Promise<void> {
+/** The steps, each followed by its items where those are wanted. */
+function withItems(steps: readonly StepView[]): readonly StepView[] {
+  return steps.flatMap((step) => [step, ...(step.items?.list ?? [])]);
+}
+
+interface ShowOptions {
+  readonly workflow?: string;
+  readonly items?: true;
+  readonly tree?: true;
+}
+
+async function show(ctx: CliContext, text: string, options: ShowOptions): Promise<void> {
   const run = await findRun(ctx, text, options.workflow);
   const entries = await (await ctx.journal()).entries(run);
   const bare = viewRun(run, entries);
   const definition = await (await ctx.definitions()).byDigest(run.workflow, bare.state.digest);
   const view = definition === undefined ? bare : viewRun(run, entries, definition);
   const settings = ctx.settings();
-  ctx.out.result(runData(view, settings), () => printView(view, settings, ctx.now(), ctx.out));
+  const tree = options.tree === true ? await readTree(await ctx.journal(), view.state) : undefined;
+  const { items = false } = options;
+  const data = { ...runData(view, settings, { items }), ...optional('tree', tree) };
+  ctx.out.result(data, () => {
+    printView(items ? { ...view, steps: withItems(view.steps) } : view, settings, ctx.now(), ctx.out);
+    if (tree === undefined) return;
+    ctx.out.line('\nTree');
+    printTree(tree, ctx.now(), ctx.out, '  ');
+  });
 }
 
 export function registerShow(runs: Command, ctx: CliContext): void {
@@ -160,8 +195,13 @@ export function registerShow(runs: Command, ctx: CliContext): void {
     .command('show')
     .description('show one run: steps, attempts, times, errors, flow runs, trace')
     .argument('<run>', 'id of the run; its beginning is enough while it is unique')
+    .option('--items', 'list the items of steps over lists, too')
+    .option('--tree', 'show its child runs, and theirs')
     .addOption(workflowOption())
     .addOption(jsonOption())
-    .addHelpText('after', '\nExamples:\n  $ millrace runs show 7k2p\n  $ millrace runs show 7k2p --json | jq .status')
-    .action((run: string, options: { workflow?: string }) => show(ctx, run, options));
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ millrace runs show 7k2p\n  $ millrace runs show 7k2p --tree\n  $ millrace runs show 7k2p --json | jq .status',
+    )
+    .action((run: string, options: ShowOptions) => show(ctx, run, options));
 }

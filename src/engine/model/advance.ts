@@ -4,6 +4,7 @@ import { tooDeep } from './child-ref.ts';
 import { cancelTimers, closeRun, failStep, goOnClosing } from './closing.ts';
 import type { StepDefinition } from './definition.ts';
 import type { Draft } from './draft.ts';
+import { fanOut, isFanOut, isOfItems, moveFanOuts } from './fan-out.ts';
 import { startAttempt } from './start-attempt.ts';
 import { isDone, stepOf } from './state.ts';
 import { expressionFailure, inputOf, variables } from './variables.ts';
@@ -11,6 +12,7 @@ import { expressionFailure, inputOf, variables } from './variables.ts';
 function begin(draft: Draft, step: StepDefinition): void {
   const attempt = stepOf(draft.state, step.name).attempt + 1;
   const { action } = step;
+  if (isFanOut(step)) return fanOut(draft, step, attempt);
   switch (action.kind) {
     case 'worker':
     case 'prefect':
@@ -56,7 +58,7 @@ function consider(draft: Draft, step: StepDefinition): void {
     return draft.emit({ type: 'StepSkipped', step: step.name, reason: `needs "${skipped.name}", which was skipped` });
   }
   try {
-    if (step.when !== undefined) {
+    if (step.when !== undefined && !(isFanOut(step) && isOfItems(step.when))) {
       const go = evaluateCondition(compileExpression(step.when, STEP_VARIABLES), variables(draft));
       if (!go) {
         return draft.emit({ type: 'StepSkipped', step: step.name, reason: `when: ${step.when}` });
@@ -74,7 +76,10 @@ export function advance(draft: Draft): void {
   const { steps } = draft.definition;
   while (draft.state.status === 'running' && draft.state.closing === undefined) {
     const place = draft.ready.take();
-    if (place === undefined) return complete(draft);
+    if (place === undefined) {
+      if (draft.fans.size > 0 && moveFanOuts(draft)) continue;
+      return complete(draft);
+    }
     const step = steps[place];
     if (step !== undefined && stepOf(draft.state, step.name).status === 'pending') consider(draft, step);
   }

@@ -19,6 +19,7 @@ import {
   isOpen,
   isOut,
   isUndo,
+  itemAt,
   itemsOf,
   type RunState,
   type StepState,
@@ -56,7 +57,18 @@ function isAway(step: StepState): boolean {
 export function failStep(draft: Draft, step: Pick<StepDefinition, 'name'>, attempt: number, error: Failure): void {
   draft.emit({ type: 'StepFailed', step: step.name, attempt, error });
   if (draft.state.closing !== undefined) return goOnClosing(draft);
+  const item = draft.state.items === undefined ? undefined : itemAt(step.name);
+  if (item !== undefined) return failItem(draft, item, error);
   closeRun(draft, { outcome: 'failed', error, step: step.name }, `step "${step.name}" failed`);
+}
+
+/** An item has failed for good: so has its step, unless it collects what its items come to. */
+function failItem(draft: Draft, { step, n }: { readonly step: string; readonly n: number }, error: Failure): void {
+  if (draft.state.items?.[step]?.collect === true) return; // it goes on with the others
+  failStep(draft, { name: step }, stepOf(draft.state, step).attempt, {
+    ...error,
+    message: `item ${n}: ${error.message}`,
+  });
 }
 
 /** Ends the run at once, but for what is to be compensated. @param reason stands at the steps that are cancelled */

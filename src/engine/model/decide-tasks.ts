@@ -20,6 +20,7 @@ export function out(
   const step = findStep(draft.definition, body.step);
   if (step === undefined || !where.includes(step.action.kind) || draft.state.status !== 'running') return undefined;
   const current = stepOf(draft.state, body.step);
+  if (step.forEach !== undefined) return undefined; // its items are out, not the step
   return isOut(current) && current.attempt === body.attempt ? step : undefined;
 }
 

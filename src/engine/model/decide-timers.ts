@@ -7,6 +7,7 @@ import type { StepDefinition } from './definition.ts';
 import { findStep } from './definition-index.ts';
 import type { Draft } from './draft.ts';
 import type { BodyOf, Failure } from './inputs.ts';
+import { itemAt } from './state.ts';
 import { parseTimer, type StepTimer } from './timers.ts';
 
 function signalTimeout(draft: Draft, step: StepDefinition, attempt: number): void {
@@ -73,7 +74,8 @@ function stepTimer(draft: Draft, step: StepDefinition, { kind, attempt }: { kind
     case 'heartbeat':
       return failAttempt(draft, step, late(step, kind, attempt));
     case 'items':
-      return;
+      draft.fans.set(itemAt(step.name)?.step ?? step.name, []);
+      return advance(draft);
     default:
       return unreachable(kind);
   }

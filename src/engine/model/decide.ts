@@ -15,6 +15,7 @@
  *      compensation has failed.
  */
 import { spanIdOf, traceIdOfRun, unreachable } from '../../kernel/index.ts';
+import { advance } from './advance.ts';
 import { childEnded } from './children.ts';
 import { cancelRun, killRun } from './closing.ts';
 import { flow } from './decide-flows.ts';
@@ -115,6 +116,7 @@ export interface Decision {
 export function decision(definition: Definition, state: RunState, input: Input): Decision {
   const draft = new Draft(definition, state, input.at);
   apply(draft, input.body);
+  if (draft.fans.size > 0 && draft.state.closing === undefined) advance(draft);
   return { transitions: draft.transitions, after: draft.state };
 }
 

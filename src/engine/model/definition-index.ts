@@ -1,6 +1,6 @@
 /** What of a definition is looked up by name or followed along its edges, worked out once. Internal to the model. */
 import type { CompensationDefinition, Definition, StepDefinition } from './definition.ts';
-import { undoName } from './state.ts';
+import { itemAt, undoName } from './state.ts';
 
 export interface DefinitionIndex {
   readonly byName: ReadonlyMap<string, StepDefinition>;
@@ -14,6 +14,10 @@ export interface DefinitionIndex {
   readonly limited: boolean;
   /** Steps that wait for a signal. */
   readonly signals: readonly StepDefinition[];
+  /** By the name of a step that is one of each item of a list: the items as steps, but for their names. */
+  readonly items: ReadonlyMap<string, Omit<StepDefinition, 'name'>>;
+  /** By name: all steps that it needs, and those that they need. Filled in as it is asked for. */
+  readonly upstream: Map<string, ReadonlySet<string>>;
 }
 
 const known = new WeakMap<Definition, DefinitionIndex>();
@@ -53,7 +57,14 @@ function build({ steps, limits }: Definition): DefinitionIndex {
     roots,
     limited,
     signals: steps.filter(({ action }) => action.kind === 'signal'),
+    items: new Map(steps.filter(({ forEach }) => forEach !== undefined).map((step) => [step.name, itemOf(step)])),
+    upstream: new Map(),
   };
+}
+
+function itemOf(step: StepDefinition): Omit<StepDefinition, 'name'> {
+  const { name: _n, when: _w, with: _i, forEach: _f, compensate: _c, ...item } = step;
+  return { ...item, needs: [] };
 }
 
 /** A compensation as a step: handed out, tried again and paused as any other. */
@@ -68,7 +79,28 @@ function undoOf(name: string, how: CompensationDefinition): StepDefinition {
   };
 }
 
-/** The step of that name, if the definition has one; for `undo:<step>` what compensates the step. */
+/** The step of that name, if the definition has one; for `undo:<step>` what compensates the step, for `<step>#<n>` its item. */
 export function findStep(definition: Definition, name: string): StepDefinition | undefined {
-  return indexOf(definition).byName.get(name);
+  const { byName, items } = indexOf(definition);
+  const step = byName.get(name);
+  if (step !== undefined || items.size === 0) return step;
+  const at = itemAt(name);
+  const item = at === undefined ? undefined : items.get(at.step);
+  return item === undefined ? undefined : { ...item, name };
+}
+
+/** All steps that the step needs, and those that they need. */
+export function needsOf(definition: Definition, name: string): ReadonlySet<string> {
+  const { upstream, byName } = indexOf(definition);
+  const known = upstream.get(name);
+  if (known !== undefined) return known;
+  const found = new Set<string>();
+  const waiting = [...(byName.get(name)?.needs ?? [])];
+  for (let need = waiting.pop(); need !== undefined; need = waiting.pop()) {
+    if (found.has(need)) continue;
+    found.add(need);
+    waiting.push(...(byName.get(need)?.needs ?? []));
+  }
+  upstream.set(name, found);
+  return found;
 }

@@ -2,7 +2,7 @@
 import type { Definition } from './definition.ts';
 import { type DefinitionIndex, indexOf } from './definition-index.ts';
 import { ReadySteps } from './ready-steps.ts';
-import type { RunState } from './state.ts';
+import { itemAt, type RunState } from './state.ts';
 import { StateDraft } from './state-draft.ts';
 import { type TimerName, timerId } from './timers.ts';
 import type { Transition } from './transitions.ts';
@@ -15,6 +15,8 @@ export class Draft {
   readonly transitions: Transition[] = [];
   /** Steps that may have become ready by what was emitted. */
   readonly ready: ReadySteps;
+  /** Steps over lists of which an item has ended or may go on: the numbers of those that may. */
+  readonly fans = new Map<string, number[]>();
   readonly #draft: StateDraft;
 
   constructor(definition: Definition, state: RunState, at: number) {
@@ -38,18 +40,28 @@ export class Draft {
         return this.ready.add(this.index.roots);
       case 'StepResumed': {
         const place = this.index.places.get(transition.step);
-        return place === undefined ? undefined : this.ready.add([place]);
+        return place === undefined ? this.#itemMoved(transition.step, true) : this.ready.add([place]);
       }
       case 'StepCompleted':
       case 'StepSkipped': {
         const place = this.index.places.get(transition.step);
-        return place === undefined ? undefined : this.ready.add(this.index.dependents[place] ?? []);
+        if (place === undefined) return this.#itemMoved(transition.step);
+        return this.ready.add(this.index.dependents[place] ?? []);
       }
+      case 'StepFailed':
+        return this.#itemMoved(transition.step);
       case 'RunRetried':
       case 'RunAdmitted':
         return this.ready.add(this.definition.steps.keys());
       default:
     }
+  }
+
+  #itemMoved(name: string, resumed = false): void {
+    const at = this.state.items === undefined ? undefined : itemAt(name);
+    if (at === undefined) return;
+    const moved = this.fans.get(at.step) ?? [];
+    this.fans.set(at.step, resumed ? [...moved, at.n] : moved);
   }
 
   setTimer(timer: TimerName, afterMs: number): void {

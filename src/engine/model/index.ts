@@ -23,6 +23,7 @@ export { SHORTEST_RETENTION_MS } from './definition.ts';
 export { findStep } from './definition-index.ts';
 export { endingOfRun } from './ending.ts';
 export { evolve, evolveEntry, fold, foldOnto, stepsOut } from './evolve.ts';
+export { isFanOut, MAX_ITEMS } from './fan-out.ts';
 export {
   type Attributes,
   type AttributeValue,

@@ -69,11 +69,12 @@ export class ItemsDraft {
 
 /**
  * The items of a step that is fanned out now, perhaps for a further time: what was completed stays so until it is begun
- * again, everything else is to be done; attempts go on counting.
+ * again, unless the step was compensated meanwhile; everything else is to be done; attempts go on counting.
  */
-export function fannedOut(before: ItemsState | undefined, count: number, collect: boolean): ItemsState {
+export function fannedOut(before: ItemsState | undefined, count: number, collect: boolean, undone = 0): ItemsState {
+  const keeps = (before?.undone ?? 0) === undone;
   const chunks = (before?.chunks ?? []).map((chunk) =>
-    chunk.map((item) => (item.status === 'completed' ? item : retriedStep(item))),
+    chunk.map((item) => (keeps && item.status === 'completed' ? item : retriedStep(item))),
   );
   let completed = 0;
   for (const [place, chunk] of chunks.entries()) {
@@ -82,7 +83,7 @@ export function fannedOut(before: ItemsState | undefined, count: number, collect
     }
   }
   const numbers = { next: 1, open: 0, completed, failed: 0, skipped: 0, cancelled: 0 };
-  return { count, ...(collect ? { collect: true } : {}), ...numbers, chunks };
+  return { count, ...(collect ? { collect: true } : {}), ...(undone > 0 ? { undone } : {}), ...numbers, chunks };
 }
 
 function outcome({ status, output = null, error }: StepState): Json {

@@ -7,7 +7,7 @@ import { findStep, indexOf } from './definition-index.ts';
 import { stepsOut } from './evolve.ts';
 import { TERMINAL_FLOW_STATES } from './inputs.ts';
 import { reactSlots } from './react-slots.ts';
-import { isUndo, type RunState, stepOf, undoneBy } from './state.ts';
+import { isUndo, itemAt, type RunState, stepOf, undoneBy } from './state.ts';
 import { StateDraft } from './state-draft.ts';
 import type { LogEntry, Transition } from './transitions.ts';
 
@@ -16,7 +16,8 @@ import type { LogEntry, Transition } from './transitions.ts';
  * since whoever knows the key would take the work done again for a repetition of what was undone.
  */
 function keyOf(state: RunState, step: string): string {
-  const { undone = 0 } = stepOf(state, isUndo(step) ? undoneBy(step) : step);
+  const of = state.items === undefined ? step : (itemAt(step)?.step ?? step); // an item is compensated with its step
+  const { undone = 0 } = stepOf(state, isUndo(of) ? undoneBy(of) : of);
   return undone === 0 ? `${state.runId}/${step}` : `${state.runId}/${step}~${undone}`;
 }
 
@@ -73,8 +74,8 @@ function flowHasEnded(state: RunState, name: string, attempt: number): boolean {
  */
 function stop(definition: Definition, before: RunState, name: string, reason: string, kill = false): Command[] {
   const step = findStep(definition, name);
-  const { status, attempt, child, ending } = stepOf(before, name);
-  if (step === undefined || (status !== 'scheduled' && status !== 'running')) return [];
+  const { status, attempt, child, ending, items } = stepOf(before, name);
+  if (step === undefined || items !== undefined || (status !== 'scheduled' && status !== 'running')) return [];
   if (step.action.kind === 'worker') return [{ kind: 'task.cancel', step: name, attempt, reason }];
   if (step.action.kind === 'child') {
     const alone = child === undefined || ending !== undefined || child.onClose === 'abandon';

@@ -163,9 +163,7 @@ export class StateDraft {
       case 'RunMoved':
         return this.#ofRun(t, at);
       case 'StepFannedOut':
-        advanceStep(this.#ownStep(t.step), t, at);
-        this.#setItems(t.step, fannedOut(this.#itemsOf(t.step), t.count, t.collect === true));
-        return;
+        return this.#fanOut(t, at);
       default:
         return advanceStep(this.#ownStep(t.step), t, at);
     }
@@ -216,6 +214,12 @@ export class StateDraft {
     }
   }
 
+  #fanOut(t: Extract<Transition, { type: 'StepFannedOut' }>, at: number): void {
+    const step = this.#ownStep(t.step);
+    advanceStep(step, t, at);
+    this.#setItems(t.step, fannedOut(this.#itemsOf(t.step), t.count, t.collect === true, step.undone));
+  }
+
   #itemsOf(step: string): ItemsState | undefined {
     const { items } = this.#state;
     return items !== undefined && Object.hasOwn(items, step) ? items[step] : undefined;
@@ -241,7 +245,7 @@ export class StateDraft {
 
   /** What concerns an item of a fan-out; false: it is about something else. */
   #ofItems(t: Extract<Transition, { readonly step?: string }>, at: number): boolean {
-    if (!isOfStep(t)) return false;
+    if (!isOfStep(t) || t.step === undefined) return false;
     const item = itemAt(t.step);
     const items = item === undefined ? undefined : this.#itemsOf(item.step);
     if (item === undefined || items === undefined) return false;

@@ -79,6 +79,8 @@ export interface ItemsState {
   readonly count: number;
   /** Failed items do not fail the step: its output says of each whether it is `ok`. */
   readonly collect?: true;
+  /** How often the step had been compensated when it was fanned out. */
+  readonly undone?: number;
   /** The next item to begin; those before it have begun or were skipped. */
   readonly next: number;
   /** Items that have begun and not ended; the other numbers are of those that ended so. */

@@ -7,7 +7,9 @@ export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type Step = Mutable<StepState>;
 type StepTransition = Extract<Transition, { readonly step: string; readonly attempt: number }>;
 /** Those that say what has become of a step. */
-export type OfStep = StepTransition | Extract<Transition, { readonly type: 'StepSkipped' | 'StepResumed' }>;
+export type OfStep =
+  | StepTransition
+  | Extract<Transition, { readonly type: 'StepSkipped' | 'StepResumed' | 'SlotGranted' }>;
 
 /** A step that is to be done once more: its attempts go on counting, its failures begin anew. */
 export function retriedStep(step: StepState): Step {
@@ -44,6 +46,7 @@ export function scheduledStep(step: StepState, t: Extract<Transition, { type: 'S
 export function stepAfter(step: StepState, t: OfStep, at: number): Step {
   if (t.type === 'StepResumed') return retriedStep(step);
   if (t.type === 'StepScheduled') return scheduledStep(step, t, at);
+  if (t.type === 'SlotGranted') return { ...step, slot: t.slot };
   const next: Step = { ...step };
   if (t.type === 'StepSkipped') skipStep(next, t.reason, at);
   else advanceStep(next, t, at);

@@ -5,10 +5,12 @@ import type { Draft } from './draft.ts';
 import type { Failure } from './inputs.ts';
 import { stepOf } from './state.ts';
 
-export function variables(draft: Draft): Record<string, Json> {
+/** @param among steps that are seen, all by default */
+export function variables(draft: Draft, among?: ReadonlySet<string>): Record<string, Json> {
   const { state } = draft;
   const completed: [string, Json][] = [];
   for (const step of Object.values(state.steps)) {
+    if (among !== undefined && !among.has(step.name)) continue;
     if (step.status === 'completed' || step.status === 'compensated') completed.push([step.name, step.output ?? null]);
   }
   const steps = Object.fromEntries(completed);

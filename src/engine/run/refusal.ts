@@ -14,6 +14,8 @@ export function consequenceOf(state: RunState, body: InputBody, error: MillraceE
   switch (body.kind) {
     case 'task.succeeded':
     case 'task.failed':
+      // Not even its failure fits: what follows from it does not. Failing it once more would go round for ever.
+      if (body.kind === 'task.failed' && body.error.code === error.code) return cancelOf(state, error);
       return { v: 1, kind: 'task.failed', step: body.step, attempt: body.attempt, error: failure };
     case 'flow': {
       const { step, attempt, source, state: flow } = body;
@@ -23,8 +25,17 @@ export function consequenceOf(state: RunState, body: InputBody, error: MillraceE
     }
     case 'start':
       return undefined; // there is no run; its dead letter is all there is to say
+    case 'child': {
+      const { ending } = body;
+      if (ending.status === 'failed' && ending.error.code === error.code) return cancelOf(state, error);
+      return { ...body, ending: { status: 'failed', error: failure } };
+    }
     default:
-      if (state.status === 'new' || isEnded(state)) return undefined;
-      return { v: 1, kind: 'cancel', reason: `${error.code}: ${error.message}`, by: 'millrace' };
+      return cancelOf(state, error);
   }
+}
+
+function cancelOf(state: RunState, error: MillraceError): InputBody | undefined {
+  if (state.status === 'new' || isEnded(state)) return undefined;
+  return { v: 1, kind: 'cancel', reason: `${error.code}: ${error.message}`, by: 'millrace' };
 }

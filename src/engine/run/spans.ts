@@ -9,7 +9,15 @@ import {
   runSpanId,
   type SpanRecord,
 } from '../../telemetry/index.ts';
-import { type LogEntry, type RunState, StateDraft, type StepState, stepOf, type Transition } from '../model/index.ts';
+import {
+  itemAt,
+  type LogEntry,
+  type RunState,
+  StateDraft,
+  type StepState,
+  stepOf,
+  type Transition,
+} from '../model/index.ts';
 
 const ENDINGS = {
   StepCompleted: 'completed',
@@ -50,6 +58,13 @@ export function spansOf(before: RunState, entry: Pick<LogEntry, 'at' | 'transiti
   return spans;
 }
 
+/** The span of an item hangs below its step's. */
+function parentOf(run: RunState, step: string): string {
+  const item = run.items === undefined ? undefined : itemAt(step);
+  if (item === undefined) return runSpanId(run.runId);
+  return attemptSpanId(run.runId, item.step, stepOf(run, item.step).attempt);
+}
+
 function stepSpan(
   run: RunState,
   step: StepState | undefined,
@@ -65,7 +80,7 @@ function stepSpan(
     name: `step ${t.step}`,
     traceId: context.traceId,
     spanId: attemptSpanId(run.runId, t.step, t.attempt),
-    parentSpanId: runSpanId(run.runId),
+    parentSpanId: parentOf(run, t.step),
     kind: 'internal',
     startMs: (same ? step.scheduledAt : undefined) ?? at,
     endMs: at,

@@ -63,7 +63,7 @@ export const idleSettings: LintRule = ({ workflows }) =>
     if (waits !== undefined) {
       const limit = step.waitForSignal === undefined ? 'remove it' : 'write waitForSignal: {timeout: …} instead';
       if (step.timeout !== undefined) warn(['timeout'], `timeout has no effect on a step that ${waits}`, limit);
-      for (const field of ['with', 'queueTimeout', 'heartbeatTimeout', 'compensate'] as const) {
+      for (const field of ['with', 'queueTimeout', 'heartbeatTimeout', 'compensate', 'forEach'] as const) {
         if (step[field] !== undefined) warn([field], `${field} has no effect on a step that ${waits}`, 'remove it');
       }
     }

@@ -1,6 +1,7 @@
 /** Expressions compile, and name only steps whose output is there when they are evaluated. */
 import {
   compileExpression,
+  ITEM_VARIABLES,
   messageOf,
   START_VARIABLES,
   STEP_VARIABLES,
@@ -44,11 +45,15 @@ function usesOf(workflow: WorkflowManifest): readonly Use[] {
       if (source !== undefined) uses.push({ source, path, variables: TRIGGER_VARIABLES });
     }
   }
-  for (const [n, { name, when, with: members = {}, compensate }] of steps.entries()) {
+  for (const [n, { name, when, with: members = {}, compensate, forEach }] of steps.entries()) {
     const of = { variables: STEP_VARIABLES, step: name };
-    if (when !== undefined) uses.push({ source: when, path: ['spec', 'steps', n, 'when'], ...of });
+    const each = forEach === undefined ? of : { variables: ITEM_VARIABLES, step: name };
+    if (forEach !== undefined) {
+      uses.push({ source: forEach.items, path: ['spec', 'steps', n, 'forEach', 'items'], ...of });
+    }
+    if (when !== undefined) uses.push({ source: when, path: ['spec', 'steps', n, 'when'], ...each });
     for (const [member, source] of Object.entries(members)) {
-      uses.push({ source, path: ['spec', 'steps', n, 'with', member], ...of });
+      uses.push({ source, path: ['spec', 'steps', n, 'with', member], ...each });
     }
     for (const [member, source] of Object.entries(compensate?.with ?? {})) {
       uses.push({ source, path: ['spec', 'steps', n, 'compensate', 'with', member], ...of, afterwards: true });

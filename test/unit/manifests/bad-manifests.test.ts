@@ -192,6 +192,15 @@ const STEPS: readonly Case[] = [
     ],
   },
   {
+    name: 'a list of a step that sleeps, an item where there is none, a list from a step that is not needed',
+    text: `${HEAD}  steps:\n    - {name: a, sleep: 1s, forEach: {items: payload.x}}\n    - {name: b, run: {worker: h}, with: {x: item}}\n    - {name: c, run: {worker: i}, forEach: {items: steps.b.list}, when: index < 5, with: {x: item}}\n`,
+    problems: [
+      'warning MR_MANIFEST_INVALID no-effect 6:28 spec.steps[0].forEach',
+      'error MR_EXPRESSION expression 7:45 spec.steps[1].with.x',
+      'error MR_EXPRESSION expression-step 8:52 spec.steps[2].forEach.items',
+    ],
+  },
+  {
     name: 'a child run of a workflow that nothing defines (a warning)',
     text: `${HEAD}  steps: [{name: a, run: {workflow: nobody}}]\n`,
     problems: ['warning MR_MANIFEST_INVALID child-workflow 5:37 spec.steps[0].run.workflow'],

@@ -42,6 +42,7 @@ describe('docs/manifests.md', () => {
       ['spec', 'steps', 0, 'run'],
       ['spec', 'steps', 0, 'waitForSignal'],
       ['spec', 'steps', 0, 'retry'],
+      ['spec', 'steps', 0, 'forEach'],
       ['spec', 'steps', 0, 'compensate'],
       ['metadata'],
     ];

@@ -15,7 +15,7 @@ describe('formatProblem', () => {
     |
   8 |       tiemout: 5s
     |       ^^^^^^^
-  hint: did you mean "timeout"? fields: name, needs, when, with, run, sleep, waitForSignal, retry, timeout, queueTimeout, heartbeatTimeout, compensate`,
+  hint: did you mean "timeout"? fields: name, needs, when, with, run, sleep, waitForSignal, retry, timeout, queueTimeout, heartbeatTimeout, compensate, forEach`,
     ]);
   });
 

@@ -3,6 +3,7 @@ import type { InputBody } from '../../../src/engine/index.ts';
 import {
   diffJson,
   historyOf,
+  itemsText,
   type RunSummary,
   resolveRun,
   selectRuns,
@@ -192,6 +193,38 @@ describe('diff', () => {
       '+  "b": 7,',
       '   "c": 3,',
       '   "d": 4,',
+    ]);
+  });
+});
+
+describe('a step over a list', () => {
+  const forEach = { items: 'payload.list', maxParallel: 2, onFailure: 'collect' } as const;
+  const retry = { ...PATIENT, maxAttempts: 1 };
+  const over = define('flow', [workerStep('each', [], { forEach, retry }), workerStep('end', ['each'])]);
+  const recorded = record(
+    [
+      { v: 1, kind: 'start', digest: over.digest, payload: { list: [1, 2, 3] } },
+      succeeded('each#1'),
+      failed('each#2', 1),
+    ],
+    over,
+  );
+
+  test('is one step of the summary, its items are counted beside it', () => {
+    const summary = recorded.entries.reduce<RunSummary | undefined>(
+      (s, one) => summarize(s, recorded.run, one),
+      undefined,
+    );
+    expect(summary).toMatchObject({ open: ['each'], stepsCompleted: 0, failures: 0 });
+    const view = viewRun(recorded.run, recorded.entries, over);
+    expect(view.steps.map(({ name }) => name)).toEqual(['each', 'end']);
+    const [each] = view.steps;
+    expect(each?.items).toMatchObject({ count: 3, completed: 1, failed: 1, open: 1 });
+    expect(each?.items && itemsText(each.items)).toBe('1 of 3 completed, 1 failed, 1 open');
+    expect(each?.items?.list.map(({ name, status, attempts }) => [name, status, attempts.length])).toEqual([
+      ['each#1', 'completed', 1],
+      ['each#2', 'failed', 1],
+      ['each#3', 'scheduled', 1],
     ]);
   });
 });

@@ -2,10 +2,14 @@
 export { connectNats, type NatsDoor, type NatsOptions } from './drivers/index.ts';
 export type { Failure, InputBody, TaskMessage } from './engine/index.ts';
 export {
+  ChildError,
+  type ChildOptions,
   type Client,
   type Context,
   createClient,
   type Ending,
+  type ItemResult,
+  type MapOptions,
   type NoSignals,
   RunError,
   type RunHandle,

@@ -2,9 +2,18 @@
 import { derivedFraction, type Json, MillraceError, shortHash } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
 import { callStep, type Step } from '../worker/index.ts';
-import type { Runtime } from './runtime.ts';
+import { type MapTarget, runMap } from './map.ts';
+import type { Named, Runtime } from './runtime.ts';
 import { NO_OPTIONS, runStep } from './steps.ts';
-import type { Context, SignalOptions, SignalSchemas, StepAttempt, StepOptions } from './types.ts';
+import type {
+  ChildOptions,
+  Context,
+  MapOptions,
+  SignalOptions,
+  SignalSchemas,
+  StepAttempt,
+  StepOptions,
+} from './types.ts';
 
 export function createContext(execution: Runtime): Context {
   return new ExecutionContext(execution);
@@ -57,6 +66,19 @@ class ExecutionContext implements Context {
         hint: 'send the signal again with a payload that fits its schema',
       },
     );
+  }
+
+  run<O>(child: Named, input: unknown, options: ChildOptions = {}): Promise<O> {
+    return this.#execution.children.run(child, input, options) as Promise<O>; // the child's own promise
+  }
+
+  start(child: Named, input: unknown, options: ChildOptions = {}): Promise<{ readonly runId: string }> {
+    return this.#execution.children.start(child, input, options);
+  }
+
+  /** The interface has the types of its four forms. */
+  map(name: string, items: readonly unknown[], each: unknown, options: MapOptions = {}): Promise<never> {
+    return runMap(this.#execution, name, items, each as MapTarget, options) as Promise<never>;
   }
 
   now(): number {

@@ -19,6 +19,18 @@ export class StepError extends MillraceError {
   }
 }
 
+/** A child run failed or was cancelled, or could not be started. Its failure is the child's own. */
+export class ChildError extends StepError {
+  readonly workflow: string;
+  readonly runId: string;
+
+  constructor(step: string, failure: Failure, child: { readonly workflow: string; readonly runId: string }) {
+    super(step, failure);
+    this.workflow = child.workflow;
+    this.runId = child.runId;
+  }
+}
+
 /** What was thrown, as the journal keeps it. */
 export function failureOf(error: unknown): Failure {
   return error instanceof StepError ? error.failure : thrownFailure(error);

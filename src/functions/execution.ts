@@ -7,8 +7,9 @@
  *   F6 a run rests only when everything that can wake it is stored, timers included;
  *   F7 an execution that finds another worker's claim in the log writes nothing more.
  */
-import type { InputBody, LogEntry, RunRef, Transition } from '../engine/index.ts';
+import type { ChildRef, InputBody, LogEntry, RunRef, Transition } from '../engine/index.ts';
 import { type Json, MillraceError, type Result } from '../kernel/index.ts';
+import { Children } from './children.ts';
 import { createContext } from './context.ts';
 import { checkedInput, checkedOutput } from './define.ts';
 import { endingOfBatch } from './ending.ts';
@@ -16,6 +17,7 @@ import { failureOf, StepError } from './errors.ts';
 import { Fence } from './fence.ts';
 import { takeInput } from './inputs.ts';
 import { asJson, copyOf } from './json.ts';
+import type { Origin } from './kinship.ts';
 import { Order, type OrderOwner } from './order.ts';
 import type { ExecutionOptions, ExecutionOwner, Loss } from './ownership.ts';
 import { Pauses } from './pauses.ts';
@@ -42,8 +44,8 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   held: HeldInput[] = [];
   /** The journal's time as the function sees it. */
   now: number;
-  /** Where the starter waits for the end. */
-  notify: string | undefined;
+  /** What it was started with. */
+  origin: Origin;
   /** It has returned, thrown or been cancelled: its end is on its way into the log. */
   returned = false;
   isOver = false;
@@ -55,6 +57,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   readonly #fence: Fence;
   #waits: Waits | undefined;
   #pauses: Pauses | undefined;
+  #children: Children | undefined;
   #abort: AbortController | undefined;
   #names: Map<string, number> | undefined;
   #active = 0;
@@ -71,7 +74,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     this.recalled = recalled;
     this.#owner = owner;
     this.now = recalled.state.startedAt ?? at;
-    this.notify = recalled.state.notify;
+    this.origin = recalled.state;
     this.lease = cause;
     this.tail = new Tail(this, cause, recalled.state.lastEntry, at);
     this.order = new Order(this, recalled.order);
@@ -89,6 +92,22 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
   get pauses(): Pauses {
     this.#pauses ??= new Pauses(this);
     return this.#pauses;
+  }
+
+  /** Its child runs; made when there is one. */
+  get children(): Children {
+    this.#children ??= new Children(this);
+    return this.#children;
+  }
+
+  /** Children that its end leaves without a parent, to be ended. */
+  get closing(): readonly ChildRef[] {
+    return this.#children?.closing ?? [];
+  }
+
+  /** How often it has continued as new. */
+  get generation(): number {
+    return this.recalled.state.generation ?? 0;
   }
 
   get signal(): AbortSignal {
@@ -212,12 +231,13 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     this.finish({ type: 'RunFailed', error: failureOf(error), ...step });
   }
 
-  /** The run ends: no timer stays set, no wait open, no step paused. */
+  /** The run ends: no timer stays set, no wait open, no step paused, no child waited for. */
   callOff(): void {
     // It may end before the code has come to what the log has open.
     const recalled = this.recalled.state.lastEntry > 0;
     (recalled ? this.waits : this.#waits)?.cancelAll();
     (recalled ? this.pauses : this.#pauses)?.cancelAll(RUN_ENDED);
+    (recalled ? this.children : this.#children)?.cancelAll();
   }
 
   /** The last transition of the run here. */
@@ -227,12 +247,17 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
     return batch;
   }
 
+  /** What it waits for without doing anything. */
+  get #waiting(): number {
+    return (this.#waits?.count ?? 0) + (this.#pauses?.count ?? 0) + (this.#children?.count ?? 0);
+  }
+
   /** All results are out and all code that follows from them has run. */
   drained(): void {
     if (this.isOver) return;
     if (this.order.isReplaying) return this.#beginPatience();
     if (this.tail.isAppending) return;
-    const quiet = this.#active === 0 && !this.returned && (this.#waits?.count ?? 0) + (this.#pauses?.count ?? 0) > 0;
+    const quiet = this.#active === 0 && !this.returned && this.#waiting > 0;
     if (quiet && !this.resting) {
       this.resting = true;
       this.tail.push({ type: 'RunSuspended' });
@@ -313,6 +338,7 @@ export class Execution implements Runtime, TailOwner, OrderOwner {
       const entries = (await ports.entries(run)).filter(({ seq }) => seq <= tail.lastEntry);
       if (this.isOver) return;
       const { state } = recall(run.workflow, run.runId, entries);
+      this.children.left(state);
       const { effects } = tail.replace((dropped) => [
         ...dropped.filter(({ type }) => type === 'RunStarted'),
         ...openEnds(state, RUN_ENDED),

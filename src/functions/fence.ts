@@ -2,7 +2,7 @@
  * What an execution does when it is not alone with its log: it reads what others wrote, takes it in, or lets the run go.
  * Boundary: reads the log and nothing else. F7 is here.
  */
-import type { StoredEntry, Transition } from '../engine/index.ts';
+import type { RunEnding, StoredEntry, Transition } from '../engine/index.ts';
 import { MillraceError } from '../kernel/index.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -14,7 +14,8 @@ const CLAIMS_AND_ENDS: ReadonlySet<Transition['type']> = new Set([
   'RunFailed',
   'RunCancelled',
 ]);
-const RECORDS: ReadonlySet<Transition['type']> = new Set(['SignalReceived', 'TimerFired', 'StepResumed']);
+
+const RECORDS: ReadonlySet<Transition['type']> = new Set(['SignalReceived', 'TimerFired', 'StepResumed', 'ChildEnded']);
 
 export class Fence {
   readonly #execution: Runtime;
@@ -35,7 +36,7 @@ export class Fence {
     const execution = this.#execution;
     try {
       if (++this.#conflicts > MAX_CONFLICTS) throw collision(`${MAX_CONFLICTS} collisions in a row`);
-      const entries = await execution.ports.entries(execution.run);
+      const entries = await execution.ports.entries(execution.run, execution.tail.lastEntry);
       if (execution.isOver) return;
       const last = this.#readOn(entries);
       if (!execution.isOver) execution.tail.again(last);
@@ -51,7 +52,7 @@ export class Fence {
     if (execution.isOver || tail.isAppending) return; // the append will find it
     const before = tail.lastEntry;
     try {
-      const entries = await execution.ports.entries(execution.run);
+      const entries = await execution.ports.entries(execution.run, execution.tail.lastEntry);
       // What we have appended since may be among them, and would be taken for another's.
       if (execution.isOver || tail.isAppending || tail.lastEntry !== before) return;
       const last = this.#readOn(entries);
@@ -74,6 +75,13 @@ export class Fence {
     return Math.max(after, this.#readTo);
   }
 
+  #childEnded(step: string, runId: string, ending: RunEnding): void {
+    const execution = this.#execution;
+    if (!execution.children.awaits(step, runId)) return;
+    execution.wake(true);
+    execution.children.ended(step, ending);
+  }
+
   #takeIn({ seq, transitions }: StoredEntry): void {
     this.#readTo = seq;
     const { waits } = this.#execution;
@@ -87,7 +95,7 @@ export class Fence {
       } else if (t.type === 'StepResumed') {
         this.#execution.wake(true);
         this.#execution.pauses.resumed(t.step);
-      }
+      } else if (t.type === 'ChildEnded') this.#childEnded(t.step, t.runId, t.ending);
     }
   }
 }

@@ -9,25 +9,27 @@
  *   F9 a run that executes elsewhere is not executed here: its inputs go into the log, and its executor is told to look;
  *   F10 whoever takes a run over says so in the log before any effect of his.
  */
-import type { InputBody, InputDelivery, RunRef, Transition } from '../engine/index.ts';
+
+import type { InputBody, InputDelivery, Parent, RunRef, Transition } from '../engine/index.ts';
 import { giveBackMs, isEnded, isOld, isPurged, parseInput } from '../engine/index.ts';
 import { isMillraceError, messageOf } from '../kernel/index.ts';
 import { endingOfState } from './ending.ts';
 import { Execution } from './execution.ts';
 import { Holding } from './holding.ts';
 import type { HostOptions, HostPorts } from './host-ports.ts';
+import { isForeignStart, openChildren, refuseParent, tellKin, tellKinOf } from './kin.ts';
 import type { ExecutionOwner, Loss } from './ownership.ts';
 import { claimBy, isRecorded, noRecall, type Recall, recall } from './recall.ts';
-import { type Body, means, recordOf, retried } from './records.ts';
+import { type Body, means, recordOf, retried, startedOf } from './records.ts';
 import type { ExecutionPorts } from './runtime.ts';
 import type { HeldInput } from './tail.ts';
 import type { Ending, WorkflowFunction } from './types.ts';
 
-/** When a timer comes again that the log has and the execution here does not, in ms. */
+/** When an input comes again that means something to the log and nothing to the execution here, in ms. */
 const STRAY_MS = 50;
 
 /** Inputs that mean something to a run that is in this process. */
-const TAKEN: ReadonlySet<InputBody['kind']> = new Set(['signal', 'timer', 'resume', 'cancel']);
+const TAKEN: ReadonlySet<InputBody['kind']> = new Set(['signal', 'timer', 'resume', 'child', 'cancel']);
 
 export class FunctionHost implements ExecutionOwner<Execution> {
   readonly #fn: WorkflowFunction;
@@ -114,6 +116,7 @@ export class FunctionHost implements ExecutionOwner<Execution> {
       if (input.seq === live.lease) return input.ack();
       const claim = claimBy(entries, input.seq);
       const recalled = recall(live.run.workflow, key, entries);
+      if (isEnded(recalled.state)) return this.#endedAgain(live.run, input, recalled, body); // F23
       if (claim === undefined && recalled.state.suspended === true) return this.#restsAgain(live.run, input, recalled);
       if (claim === undefined) return input.ack();
       // Ours is what is left of an earlier execution; whoever held this lease is gone.
@@ -123,18 +126,21 @@ export class FunctionHost implements ExecutionOwner<Execution> {
   }
 
   #give(live: Execution, key: string, input: Holding, body: InputBody): void {
+    if (isForeignStart(body, live.origin.parent)) {
+      return this.#load(key, input, () => this.#refuseStart(live.run, input, body.parent));
+    }
     if (!TAKEN.has(body.kind)) return input.ack();
-    if (body.kind === 'timer' && !live.waits.isSet(body.timer)) return this.#stray(live, key, input, body.timer);
+    if (isUnknown(live, body)) return this.#stray(live, key, input, body);
     live.take(input, body);
     // What it takes in must be stored before it may be forgotten.
     if (!live.resting || !live.tail.isIdle) this.#resting.delete(key);
   }
 
-  /** A timer that an execution here does not know: another may have the run, and wait for it. */
-  #stray(live: Execution, key: string, input: Holding, timer: string): void {
+  /** What an execution here does not wait for: another may have the run, and wait for it. */
+  #stray(live: Execution, key: string, input: Holding, body: InputBody): void {
     this.#load(key, input, async () => {
-      const { state } = recall(live.run.workflow, key, await this.#ports.journal.entries(live.run));
-      if (state.timers[timer] === undefined) return input.ack();
+      const entries = await this.#ports.journal.entries(live.run);
+      if (!means(recall(live.run.workflow, key, entries), body)) return input.ack();
       await live.look();
       input.nak(STRAY_MS);
     });
@@ -142,22 +148,12 @@ export class FunctionHost implements ExecutionOwner<Execution> {
 
   #start(run: RunRef, input: Holding, body: Body<'start'>, recalled: Recall, at: number): void {
     const execution = this.#execution(run, recalled, input, at);
-    const { digest, payload, source, by, notify, trace } = body;
-    const started: Transition = {
-      type: 'RunStarted',
-      digest,
-      payload,
-      worker: this.#options.worker,
-      ...(trace === undefined ? {} : { trace }),
-      ...(source === undefined ? {} : { source }),
-      ...(by === undefined ? {} : { by }),
-      ...(notify === undefined ? {} : { notify }),
-    };
+    const started = startedOf(body, this.#options.worker);
     const batch = execution.tail.push(started, true);
     execution.now = batch.at;
-    execution.notify = notify;
-    execution.spans?.begin(trace?.traceparent, batch.at);
-    execution.begin(payload);
+    execution.origin = started;
+    execution.spans?.begin(body.trace?.traceparent, batch.at);
+    execution.begin(body.payload);
   }
 
   #execution(run: RunRef, recalled: Recall, input: HeldInput, at: number): Execution {
@@ -193,7 +189,8 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     if (body.kind === 'start' && state.status === 'new') return this.#start(run, input, body, recalled, at);
     const recorded = body.kind === 'start' || isRecorded(entries, input.seq);
     if (isEnded(state))
-      return recorded ? this.#endedAgain(run, input, recalled) : this.#afterEnd(run, input, body, recalled, at);
+      return recorded ? this.#endedAgain(run, input, recalled, body) : this.#afterEnd(run, input, body, recalled, at);
+    if (isForeignStart(body, state.parent)) return this.#refuseStart(run, input, body.parent);
     if (state.suspended === true && recorded) return this.#restsAgain(run, input, recalled);
     // Recorded, delivered again, and the run does not rest: if it was its executor's lease, the executor is gone.
     if (recorded) return input.seq === recalled.lease ? this.#takeOver(run, input, recalled, at) : input.ack();
@@ -215,17 +212,36 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     if (!stored.ok) return this.#cold(run, input, body, at); // somebody moved it; what is true now?
     if (body.kind === 'cancel') {
       for (const timer of Object.keys(state.timers)) this.#ports.cancelTimer(run, timer);
-      this.#tell(run, state.notify, { status: 'cancelled', reason: body.reason });
+      await this.#endedNow(run, recalled, body.reason);
     }
     this.#ports.wake(run); // F9
     input.ack();
   }
 
   /** The acknowledgement was lost, or the process died just before it. */
-  #endedAgain(run: RunRef, input: Holding, { state }: Recall): void {
+  async #endedAgain(run: RunRef, input: Holding, { state }: Recall, body: InputBody): Promise<void> {
     const ending = endingOfState(state);
     if (ending !== undefined) this.#tell(run, state.notify, ending);
+    const foreign = isForeignStart(body, state.parent);
+    // A later attempt of the same step asks under its own number.
+    const parent = body.kind === 'start' && !foreign ? (body.parent ?? state.parent) : state.parent;
+    await tellKinOf(this.#ports.family, run, state, parent); // F23
+    if (foreign) return this.#refuseStart(run, input, body.parent);
     input.ack();
+  }
+
+  /** A run that exists was to be started as somebody's child. */
+  async #refuseStart(run: RunRef, input: Holding, parent: Parent): Promise<void> {
+    await refuseParent(this.#ports.family, run, parent);
+    input.ack();
+  }
+
+  /** F23: the run's cancellation is in the log. */
+  async #endedNow(run: RunRef, { state }: Recall, reason: string): Promise<void> {
+    const ending: Ending = { status: 'cancelled', reason };
+    this.#tell(run, state.notify, ending);
+    const closing = openChildren(state);
+    await tellKin(this.#ports.family, { run, parent: state.parent, ending, closing, killed: false });
   }
 
   async #restsAgain(run: RunRef, input: Holding, { state }: Recall): Promise<void> {
@@ -273,17 +289,37 @@ export class FunctionHost implements ExecutionOwner<Execution> {
   }
 
   ended(execution: Execution, ending: Ending, unrecorded: readonly HeldInput[]): void {
-    const { run } = execution;
+    const { run, origin, held, closing } = execution;
     this.#live.delete(run.runId);
     this.#resting.delete(run.runId);
-    for (const input of execution.held) input.ack();
-    for (const input of unrecorded) input.nak();
-    this.#tell(run, execution.notify, ending);
+    const told = tellKin(this.#ports.family, { run, parent: origin.parent, ending, closing, killed: false });
+    if (told === undefined) this.#letGo(held, unrecorded);
+    else this.#afterwards(run.runId, told, held, unrecorded);
+    this.#tell(run, origin.notify, ending);
     this.#ports.telemetry.metrics.count('millrace_functions_ended_total', {
       workflow: run.workflow,
       outcome: ending.status,
     });
     this.#left();
+  }
+
+  #letGo(held: readonly HeldInput[], unrecorded: readonly HeldInput[]): void {
+    for (const input of held) input.ack();
+    for (const input of unrecorded) input.nak();
+  }
+
+  /** F23: what the end means to others is sent; what comes for the run meanwhile waits. */
+  #afterwards(key: string, told: Promise<void>, held: readonly HeldInput[], unrecorded: readonly HeldInput[]): void {
+    const done = told
+      .then(
+        () => this.#letGo(held, unrecorded),
+        (error: unknown) => this.#giveBack([...held, ...unrecorded], error),
+      )
+      .finally(() => {
+        if (this.#loading.get(key) === done) this.#loading.delete(key);
+        this.#left();
+      });
+    this.#loading.set(key, done);
   }
 
   lost(execution: Execution, why: Loss): void {
@@ -341,4 +377,10 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     for (const [key, execution] of this.#resting) this.#forget(key, execution);
     for (const wake of this.#idle.splice(0)) wake();
   }
+}
+
+function isUnknown(live: Execution, body: InputBody): boolean {
+  if (body.kind === 'timer') return !live.waits.isSet(body.timer);
+  if (body.kind === 'resume') return !live.pauses.waits(body.step);
+  return body.kind === 'child' && !live.children.awaits(body.step, body.runId);
 }

@@ -45,6 +45,12 @@ function push(execution: Runtime, seq: number, body: InputBody): Batch | undefin
       wake(execution, seq);
       return execution.pauses.resume(body.step, body.by);
     }
+    case 'child': {
+      const { children } = execution;
+      if (!children.awaits(body.step, body.runId)) return undefined;
+      wake(execution, seq);
+      return children.ended(body.step, body.ending);
+    }
     case 'cancel': {
       execution.callOff();
       const by = body.by === undefined ? {} : { by: body.by };

@@ -59,6 +59,11 @@ export class Pauses implements PausesOfRun {
     return [...here, ...recalled.filter((id) => !this.#met.has(id) && !this.#early.has(id))];
   }
 
+  /** The code has lost interest in the step; false when it is not paused. */
+  drop(id: string): boolean {
+    return this.#paused.delete(id);
+  }
+
   /** The run ends. */
   cancelAll(reason: string): void {
     for (const id of this.#waiting(undefined)) {

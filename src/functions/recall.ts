@@ -1,5 +1,5 @@
 /** What a run's journal says to the function that is executed again. Pure. */
-import { evolveEntry, newRun, type RunState, type StoredEntry, type Transition } from '../engine/index.ts';
+import { fold, newRun, type RunState, type StoredEntry, type Transition } from '../engine/index.ts';
 
 export interface Recall {
   readonly state: RunState;
@@ -11,6 +11,8 @@ export interface Recall {
   readonly lease: number;
   /** When steps were last given new attempts by a person, ms since the epoch; undefined when none was. */
   readonly renewed?: ReadonlyMap<string, number>;
+  /** Steps whose child run is known to have been started; undefined when there is none. */
+  readonly started?: ReadonlySet<string> | undefined;
 }
 
 /** Nothing was recorded yet. */
@@ -24,6 +26,8 @@ export function recall(workflow: string, runId: string, entries: readonly Stored
   const times = new Map<string, number>();
   const renewed = new Map<string, number>();
   let lease = 0;
+  const scheduled: string[] = [];
+  let started: Set<string> | undefined;
   for (const { transitions, at, cause } of entries) {
     for (const t of transitions) {
       if (t.type === 'RunStarted' || t.type === 'RunClaimed') lease = cause;
@@ -31,19 +35,25 @@ export function recall(workflow: string, runId: string, entries: readonly Stored
         order.push(t.step);
         times.set(t.step, at);
       } else if (t.type === 'StepResumed') renewed.set(t.step, at);
-      else if (t.type === 'RunRetried') {
+      else if (t.type === 'StepScheduled') {
+        started?.delete(t.step);
+        scheduled.push(t.step);
+      } else if (t.type === 'RunSuspended' && scheduled.length > 0) {
+        started ??= new Set(); // F21
+        for (const step of scheduled.splice(0)) started.add(step);
+      } else if (t.type === 'RunRetried') {
         order = order.filter((step) => !t.steps.includes(step));
         for (const step of t.steps) renewed.set(step, at);
       }
     }
   }
-  return { state: entries.reduce(evolveEntry, newRun(workflow, runId)), order, times, lease, renewed };
+  return { state: fold(workflow, runId, entries), order, times, lease, started, renewed };
 }
 
 /** Why what was open when a run ended is cancelled. */
 export const RUN_ENDED = 'the run ended';
 
-const OPEN: ReadonlySet<string> = new Set(['waiting', 'backoff', 'paused']);
+const OPEN: ReadonlySet<string> = new Set(['waiting', 'backoff', 'paused', 'scheduled']);
 
 /** What a run that ends has open: its timers are called off, its waits and backoffs cancelled. */
 export function openEnds(state: RunState, reason: string): Transition[] {

@@ -18,6 +18,10 @@ export function recordOf({ state }: Recall, body: InputBody): Transition[] {
           ...(body.by === undefined ? {} : { by: body.by }),
         },
       ];
+    case 'child': {
+      const { step, attempt, runId, ending } = body;
+      return [{ type: 'ChildEnded', step, attempt, runId, ending }];
+    }
     case 'timer':
       return [{ type: 'TimerFired', timer: body.timer }];
     case 'resume': {
@@ -43,9 +47,31 @@ export function means({ state }: Recall, body: InputBody): boolean {
       return state.timers[body.timer] !== undefined;
     case 'resume':
       return pausedSteps(state.steps, body.step).length > 0;
+    case 'child': {
+      const step = Object.hasOwn(state.steps, body.step) ? state.steps[body.step] : undefined;
+      return step?.status === 'scheduled' && step.child?.runId === body.runId && step.ending === undefined;
+    }
     default:
       return false;
   }
+}
+
+/** How a run begins. */
+export function startedOf(body: Body<'start'>, worker: string): Extract<Transition, { type: 'RunStarted' }> {
+  const { digest, payload, source, by, notify, trace, parent, attributes, priority } = body;
+  return {
+    type: 'RunStarted',
+    digest,
+    payload,
+    worker,
+    ...(trace === undefined ? {} : { trace }),
+    ...(source === undefined ? {} : { source }),
+    ...(by === undefined ? {} : { by }),
+    ...(notify === undefined ? {} : { notify }),
+    ...(parent === undefined ? {} : { parent }),
+    ...(attributes === undefined ? {} : { attributes }),
+    ...(priority === undefined ? {} : { priority }),
+  };
 }
 
 /** Takes back the failure that ended the run, and what its end cancelled; failures that the code has dealt with stay. */

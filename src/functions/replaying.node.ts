@@ -24,6 +24,8 @@ export interface FunctionReplay extends RunRef {
 }
 
 const ENDS: ReadonlySet<Transition['type']> = new Set(['RunCompleted', 'RunFailed', 'RunCancelled', 'RunContinued']);
+/** Steps that the code has asked for, and no result is known of. */
+const OPEN: ReadonlySet<string> = new Set(['waiting', 'backoff', 'paused', 'scheduled']);
 const CALLED_OFF: ReadonlySet<Transition['type']> = new Set(['TimerCancelled', 'StepCancelled']);
 /** How often the event loop is gone around, and then how long is waited, for code that computes something of its own. */
 const TURNS = 50;
@@ -69,7 +71,7 @@ class Replay {
     this.#end = end;
     this.#recorded = recalled.order;
     this.#open = Object.values(recalled.state.steps)
-      .filter(({ status }) => status === 'waiting' || status === 'backoff' || status === 'paused')
+      .filter(({ status }) => OPEN.has(status))
       .map(({ name }) => name);
     // The function's own schemas stand between its types and the journal.
     this.#execution = new Execution(run, fn as never, {
@@ -101,6 +103,7 @@ class Replay {
       },
       entries: async () => log,
       setTimer: () => NEVER,
+      family: { start: () => NEVER, close: async () => {}, tell: async () => {} },
       cancelTimer: () => {},
       interpose: () => NEVER,
     };

@@ -1,11 +1,12 @@
 /** What the parts of an execution see of it: types only, so that each part can be read, tested and replaced alone. */
-import type { Failure, InputBody, LogEntry, RunRef, StoredEntry, Transition } from '../engine/index.ts';
+import type { Failure, InputBody, LogEntry, RunEnding, RunRef, StoredEntry, Transition } from '../engine/index.ts';
 import type { Json, Result } from '../kernel/index.ts';
 import type { Telemetry } from '../telemetry/index.ts';
+import type { Family, Origin } from './kinship.ts';
 import type { Order } from './order.ts';
 import type { Recall } from './recall.ts';
 import type { Batch, Effect, HeldInput, Tail } from './tail.ts';
-import type { ServedFunction, StepAttempt } from './types.ts';
+import type { Abortable, ChildOptions, ServedFunction, StepAttempt } from './types.ts';
 
 /** An attempt of a step whose code is about to run. */
 export interface InterposedCall {
@@ -19,10 +20,11 @@ export interface InterposedCall {
 
 export interface ExecutionPorts {
   readonly append: (run: RunRef, entry: LogEntry, expectedLast: number) => Promise<Result<number, 'conflict'>>;
-  readonly entries: (run: RunRef) => Promise<readonly StoredEntry[]>;
+  readonly entries: (run: RunRef, after?: number) => Promise<readonly StoredEntry[]>;
   /** Stores a schedule; setting one again is harmless. */
   readonly setTimer: (run: RunRef, timer: string, at: number) => Promise<void>;
   readonly cancelTimer: (run: RunRef, timer: string) => void;
+  readonly family: Family;
   readonly now: () => number;
   /** Calls back after `ms` at most once; gives the way to call it off. */
   readonly after: (ms: number, then: () => void) => () => void;
@@ -58,10 +60,24 @@ export interface PausedStep {
 export interface PausesOfRun {
   add(id: string, step: PausedStep): void;
   waits(step: string | undefined): boolean;
+  drop(id: string): boolean;
   resume(step: string | undefined, by: string | undefined): Batch | undefined;
   /** The log says that it goes on. */
   resumed(id: string): void;
 }
+
+/** Child runs of a run; see children.ts. */
+export interface ChildrenOfRun {
+  run(child: Named, input: unknown, options: ChildOptions, abortable?: (control: Abortable) => void): Promise<Json>;
+  start(child: Named, input: unknown, options: ChildOptions): Promise<{ readonly runId: string }>;
+  awaits(step: string, runId: string): boolean;
+  /** A child's end is known. Gives where the step's result is recorded. */
+  ended(step: string, ending: RunEnding): Batch | undefined;
+  cancelAll(reason?: string): void;
+}
+
+/** A workflow, by itself or by its name. */
+export type Named = string | { readonly name: string };
 
 /** Spans of a run; see spans.ts. */
 export interface SpansOfRun {
@@ -79,6 +95,9 @@ export interface Runtime {
   readonly order: Order;
   readonly waits: WaitsOfRun;
   readonly pauses: PausesOfRun;
+  readonly children: ChildrenOfRun;
+  readonly origin: Origin;
+  readonly generation: number;
   readonly spans: SpansOfRun | undefined;
   readonly signal: AbortSignal;
   readonly now: number;

@@ -24,6 +24,7 @@ import { ensureAssets, openDefinitions, sealDefinition } from '../manifests/inde
 import { type Janitor, startJanitor } from '../storage/index.ts';
 import { noTelemetry, type Telemetry } from '../telemetry/index.ts';
 import { definitionOf, functionAssets } from './assets.ts';
+import { JournalFamily } from './family.ts';
 import { FunctionHost } from './host.ts';
 import type { HostPorts } from './host-ports.ts';
 import { processPorts } from './process.node.ts';
@@ -102,6 +103,7 @@ class Server implements Serving {
   readonly #telemetry: Telemetry;
   readonly #journal: ReturnType<typeof openJournal>;
   readonly #outbox: ReturnType<typeof openOutbox>;
+  readonly #family: JournalFamily;
   readonly #lanes: Lane[] = [];
   #janitor: Janitor | undefined;
   #timers: DurableConsumption | undefined;
@@ -117,6 +119,11 @@ class Server implements Serving {
     // Opened when a child run is to be started: by then there is a bucket.
     const definitions = { current: async (name: string) => (await openDefinitions(door.nc)).current(name) };
     this.#outbox = openOutbox({ door, journal: this.#journal, definitions, telemetry: this.#telemetry });
+    this.#family = new JournalFamily(
+      this.#journal,
+      async (name) => (await definitions.current(name))?.digest,
+      processPorts.now,
+    );
   }
 
   get executing(): number {
@@ -187,6 +194,7 @@ class Server implements Serving {
       ...processPorts,
       telemetry: this.#telemetry,
       journal: this.#journal,
+      family: this.#family,
       setTimer: (run, id, at) => timer(run, { kind: 'timer', timer: id, at }),
       cancelTimer: (run, id) => void timer(run, { kind: 'timer.cancel', timer: id }).catch(() => undefined),
       wake: ({ workflow, runId }) => nc.publish(wakeSubject(workflow, runId)),

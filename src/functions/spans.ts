@@ -3,10 +3,12 @@ import type { Failure } from '../engine/index.ts';
 import { spanIdOf, traceIdOfRun } from '../kernel/index.ts';
 import {
   attemptSpanId,
+  formatTraceparent,
   type ParsedTraceparent,
   parseTraceparent,
   runSpanId,
   type SpanRecord,
+  type TraceHeaders,
 } from '../telemetry/index.ts';
 import type { Runtime } from './runtime.ts';
 import type { Batch } from './tail.ts';
@@ -25,13 +27,8 @@ export class ExecutionSpans {
   /** The run's trace context, derived from its id when nobody gave one, and its start. */
   begin(traceparent: string | undefined, startedAt: number): void {
     this.#startedAt = startedAt;
-    const { runId } = this.#execution.run;
-    const context = parseTraceparent(traceparent) ?? {
-      traceId: traceIdOfRun(runId),
-      spanId: spanIdOf(runId, 'origin'),
-      sampled: true,
-    };
-    this.#context = context?.sampled === true ? context : undefined;
+    const context = parseTraceparent(traceparent) ?? derivedContext(this.#execution.run.runId);
+    this.#context = context.sampled ? context : undefined;
   }
 
   /** An attempt ends with the batch. */
@@ -86,6 +83,19 @@ export class ExecutionSpans {
       ...(error === undefined ? {} : { error: error.message }),
     };
   }
+}
+
+const derivedContext = (runId: string): ParsedTraceparent => ({
+  traceId: traceIdOfRun(runId),
+  spanId: spanIdOf(runId, 'origin'),
+  sampled: true,
+});
+
+/** The run's trace, derived from its id when nobody gave one. */
+export function traceOf(runId: string, given: TraceHeaders | undefined): TraceHeaders {
+  if (parseTraceparent(given?.traceparent) !== undefined && given !== undefined) return given;
+  const { traceId, spanId } = derivedContext(runId);
+  return { traceparent: formatTraceparent(traceId, spanId) };
 }
 
 const OUTCOMES = { RunCompleted: 'completed', RunFailed: 'failed', RunCancelled: 'cancelled' } as const;

@@ -1,13 +1,13 @@
 /** A step of a durable function: its attempts, their records, their retries. */
 import type { Failure, StepState } from '../engine/index.ts';
-import type { Json } from '../kernel/index.ts';
+import { type Json, MillraceError } from '../kernel/index.ts';
 import { Beats } from './beats.ts';
 import { failureOf, StepError } from './errors.ts';
 import { asJson, copyOf } from './json.ts';
 import { checkOptions, delayOf, isNonRetryable } from './retry.ts';
 import type { PausedStep, Runtime } from './runtime.ts';
 import type { Effect } from './tail.ts';
-import type { StepAttempt, StepOptions } from './types.ts';
+import type { Abortable, StepAttempt, StepOptions } from './types.ts';
 import { Watch } from './watch.ts';
 
 type Run<T> = (attempt: StepAttempt) => T | PromiseLike<T>;
@@ -16,7 +16,13 @@ type Run<T> = (attempt: StepAttempt) => T | PromiseLike<T>;
 export const NO_OPTIONS: StepOptions = {};
 
 /** See {@link Context.step}. */
-export function runStep<T>(execution: Runtime, name: string, run: Run<T>, options: StepOptions): Promise<T> {
+export function runStep<T>(
+  execution: Runtime,
+  name: string,
+  run: Run<T>,
+  options: StepOptions,
+  abortable?: (control: Abortable) => void,
+): Promise<T> {
   let step: Step<T> | undefined;
   const promise = new Promise<T>((resolve, reject) => {
     if (options !== NO_OPTIONS) checkOptions(name, options);
@@ -32,8 +38,10 @@ export function runStep<T>(execution: Runtime, name: string, run: Run<T>, option
         reject(new StepError(id, error ?? lostError));
       });
     }
+    if (known?.status === 'cancelled') return; // the code has lost interest in it, in every replay
     execution.enter();
-    step = new Step(execution, id, run, options, resolve, reject);
+    step = new Step(execution, id, run, options, resolve, reject, abortable !== undefined);
+    abortable?.(step);
     step.goOn(known);
   });
   if (step !== undefined) step.promise = promise;
@@ -45,7 +53,7 @@ const unawaited = (promise: Promise<unknown> | undefined): void => void promise?
 
 const lostError: Failure = { code: 'MR_INTERNAL', message: 'failed', retryable: false, lost: false };
 
-class Step<T> implements Effect, PausedStep {
+class Step<T> implements Effect, PausedStep, Abortable {
   readonly #execution: Runtime;
   readonly #id: string;
   readonly #run: Run<T>;
@@ -60,6 +68,11 @@ class Step<T> implements Effect, PausedStep {
   #since = 0;
   /** Set once the attempt has ended, one way or the other. */
   #ended = false;
+  /** Set once the step has. */
+  #done = false;
+  readonly #abortable: boolean;
+  #abort: AbortController | undefined;
+  #signal: AbortSignal | undefined;
   #watch: Watch | undefined;
   #beats: Beats | undefined;
   promise: Promise<T> | undefined;
@@ -71,7 +84,9 @@ class Step<T> implements Effect, PausedStep {
     options: StepOptions,
     resolve: (value: T) => void,
     reject: (error: unknown) => void,
+    abortable: boolean,
   ) {
+    this.#abortable = abortable;
     this.#execution = execution;
     this.#id = id;
     this.#run = run;
@@ -112,9 +127,20 @@ class Step<T> implements Effect, PausedStep {
     this.#execution.effect({ begin });
   }
 
+  /** The code has no use for it any more: its promise never settles. */
+  abort(reason: string): void {
+    if (this.#done || this.#execution.isOver) return;
+    this.#done = true;
+    this.#ended = true;
+    this.#execution.push({ type: 'StepCancelled', step: this.#id, attempt: this.#attempt, reason });
+    this.#abort?.abort(new MillraceError('MR_CANCELLED', `step "${this.#id}": ${reason}`));
+    if (this.#execution.pauses.drop(this.#id)) return;
+    this.#execution.leave();
+  }
+
   /** Runs the attempt that is due. */
   begin(): void {
-    if (this.#execution.isOver) return;
+    if (this.#done || this.#execution.isOver) return;
     this.#begunAt = this.#execution.ports.now();
     this.#ended = false;
     const attempt = this.#attempt;
@@ -161,7 +187,7 @@ class Step<T> implements Effect, PausedStep {
     const maxElapsedMs = retry?.maxElapsedMs;
     const leftMs = maxElapsedMs === undefined ? undefined : this.#since + maxElapsedMs - this.#begunAt;
     const limits = { timeoutMs, heartbeatMs, leftMs, maxElapsedMs };
-    const { signal } = this.#execution;
+    const { signal } = this;
     this.#watch = new Watch(this.#execution, attempt, limits, signal, (error) => this.#failed(attempt, error));
     return this.#watch;
   }
@@ -170,8 +196,12 @@ class Step<T> implements Effect, PausedStep {
     return `${this.#execution.run.runId}/${this.#id}`;
   }
 
+  /** Aborts with the execution, and with the step when code may lose interest in it. */
   get signal(): AbortSignal {
-    return this.#execution.signal;
+    if (!this.#abortable) return this.#execution.signal;
+    this.#abort ??= new AbortController();
+    this.#signal ??= AbortSignal.any([this.#abort.signal, this.#execution.signal]);
+    return this.#signal;
   }
 
   /** What the attempts before this one left. */
@@ -213,6 +243,7 @@ class Step<T> implements Effect, PausedStep {
       this.#ended = false;
       return this.#failed(attempt, error);
     }
+    this.#done = true;
     const batch = this.#execution.push({ type: 'StepCompleted', step: this.#id, attempt, output });
     if (batch === undefined) return this.#execution.leave();
     this.#execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'completed');
@@ -238,6 +269,7 @@ class Step<T> implements Effect, PausedStep {
     });
     if (delay !== undefined) return this.#tryAgain(attempt, error, now + delay);
     if (retry?.onExhausted === 'pause') return this.#pause(attempt, error);
+    this.#done = true;
     const batch = execution.push({ type: 'StepFailed', step: this.#id, attempt, error });
     if (batch === undefined) return execution.leave();
     execution.spans?.attempt(batch, this.#id, attempt, this.#begunAt, 'failed', error);

@@ -5,6 +5,7 @@ import type { RetentionPolicy } from '../engine/index.ts';
 import type { BackoffPolicy, Json } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
 import type { Step } from '../worker/index.ts';
+import type { StepError } from './errors.ts';
 
 /** How often and how a step is tried. Durations in ms. */
 export interface StepRetry extends Partial<BackoffPolicy> {
@@ -64,6 +65,38 @@ export interface SignalOptions<P> {
 export type SignalSchemas = Readonly<Record<string, z.ZodType>>;
 /** Of a function that declares none. */
 export type NoSignals = Record<never, never>;
+/** How a child run is started. */
+export interface ChildOptions {
+  /** The child's run id; one that follows from this run and step by default. A run of that id that exists is not this step's. */
+  readonly runId?: string;
+  /** What becomes of the child when this run, or the step, ends without it: `cancel` (by default) or `abandon`. */
+  readonly onClose?: 'cancel' | 'abandon';
+  /** Names the step in the journal; `run:<workflow>` or `start:<workflow>` by default. */
+  readonly name?: string;
+}
+
+/** How a list is gone through; the options of a step are those of each item's. */
+export interface MapOptions extends StepOptions {
+  /** Items under way at once; 10 by default. */
+  readonly maxParallel?: number;
+  /**
+   * `fail` (by default): the first item that fails makes `map` throw its error, gives up the items under way and begins no
+   * other. `collect`: all items are done, and the result says of each what became of it.
+   */
+  readonly onFailure?: 'fail' | 'collect';
+  /** Of items that are child runs: see {@link ChildOptions}. */
+  readonly onClose?: 'cancel' | 'abandon';
+}
+
+/** What became of an item. */
+export type ItemResult<T> =
+  | { readonly ok: true; readonly output: T }
+  | { readonly ok: false; readonly error: StepError };
+
+/** An operation that the code may lose interest in. Its promise then never settles, and its step is cancelled in the log. */
+export interface Abortable {
+  abort(reason: string): void;
+}
 
 /**
  * The durable side of a function. What goes through it is in the run's journal: after a crash the function runs again from its
@@ -98,6 +131,44 @@ export interface Context<S extends SignalSchemas = NoSignals> {
   signal<N extends keyof S & string>(name: N, options?: { readonly timeoutMs?: number }): Promise<z.output<S[N]>>;
   /** The same for a signal that the function does not declare. */
   signal<P = Json>(name: string, options?: SignalOptions<P>): Promise<P>;
+  /**
+   * Starts a child run, of a durable function or a declared workflow, and waits for its end; the run may rest meanwhile.
+   * @returns what the child returned
+   * @throws ChildError when the child failed, was cancelled, or could not be started
+   */
+  run<I, O>(child: WorkflowFunction<I, O>, input: I, options?: ChildOptions): Promise<O>;
+  run(child: string, input: Json, options?: ChildOptions): Promise<Json>;
+  /**
+   * Starts a child run and goes on once its start is stored: nobody waits for it, and it outlives this run.
+   * @throws ChildError when it could not be started
+   */
+  start<I, O>(child: WorkflowFunction<I, O>, input: I, options?: ChildOptions): Promise<{ readonly runId: string }>;
+  start(child: string, input: Json, options?: ChildOptions): Promise<{ readonly runId: string }>;
+  /**
+   * Does something for each item of a list, up to 10,000 of them: a step, or a child run when a function is given. Steps are
+   * named `name`, `name#2`, …; each is recorded by itself, so a crash in the middle costs only what was under way.
+   * @returns the results in the order of the items
+   * @throws StepError, ChildError of the first item that fails, unless failures are collected; MR_USAGE for too many items
+   */
+  map<I, T>(
+    name: string,
+    items: readonly I[],
+    run: (item: I, attempt: StepAttempt, index: number) => T | PromiseLike<T>,
+    options: MapOptions & { readonly onFailure: 'collect' },
+  ): Promise<ItemResult<T>[]>;
+  map<I, T>(
+    name: string,
+    items: readonly I[],
+    run: (item: I, attempt: StepAttempt, index: number) => T | PromiseLike<T>,
+    options?: MapOptions,
+  ): Promise<T[]>;
+  map<I, T>(
+    name: string,
+    items: readonly I[],
+    child: WorkflowFunction<I, T>,
+    options: MapOptions & { readonly onFailure: 'collect' },
+  ): Promise<ItemResult<T>[]>;
+  map<I, T>(name: string, items: readonly I[], child: WorkflowFunction<I, T>, options?: MapOptions): Promise<T[]>;
   /** The journal's time, ms since the epoch: the same in every replay. */
   now(): number;
   /** In [0, 1), the same in every replay. */

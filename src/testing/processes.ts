@@ -9,6 +9,7 @@ import {
   FunctionHost,
   type HostPorts,
   type InterposedCall,
+  JournalFamily,
   processPorts,
   type ServedFunction,
 } from '../functions/index.ts';
@@ -168,6 +169,7 @@ export class Processes {
       ...processPorts,
       telemetry: member.telemetry,
       journal: member.journal,
+      family: new JournalFamily(member.journal, async (name) => (await server.current(name))?.digest, member.now),
       now: member.now,
       after: member.after,
       setTimer: async (run, timer, at) => living(() => server.setTimer(run, timer, at)),

@@ -30,6 +30,11 @@ test('docs/functions.md: the order is charged, approved, held, shipped, and the 
   expect(await said('functions.ts')).toEqual(['charged 40 for o-1, once under <run>/charge', 'o-1 shipped']);
 });
 
+test('docs/functions.md: prices are looked up, each item is billed by a run of its own', async () => {
+  const lines = await said('functions-children.ts');
+  expect(lines.map((line) => line.slice(line.indexOf(' ') + 1)).sort()).toEqual(['bolt 4', 'nut 3', 'summary 7']);
+});
+
 test('docs/functions.md: a copy goes on where its attempt before got to, a payment pauses until it is resumed', async () => {
   const rows = [0, 1, 2, 3, 4].map((row) => `copied ${row}`);
   expect(await said('functions-steps.ts')).toEqual([...rows, '{"copy":5,"receipt":"paid"}']);

@@ -8,7 +8,14 @@ import {
   type RunState,
   type Transition,
 } from '../../src/engine/index.ts';
-import { type Context, FunctionHost, type HostPorts, processPorts, workflow } from '../../src/functions/index.ts';
+import {
+  type Context,
+  FunctionHost,
+  type HostPorts,
+  JournalFamily,
+  processPorts,
+  workflow,
+} from '../../src/functions/index.ts';
 import { type Json, MillraceError } from '../../src/kernel/index.ts';
 import { noTelemetry } from '../../src/telemetry/index.ts';
 import { waitFor } from './wait.ts';
@@ -46,6 +53,7 @@ export function functionsInMemory(fits: (entry: LogEntry) => boolean = () => tru
       ...processPorts,
       telemetry: { ...noTelemetry, log },
       journal,
+      family: new JournalFamily(journal, async () => 'd', processPorts.now),
       setTimer: async (_, timer) => void timers.push(timer),
       cancelTimer: (_, timer) => void timers.push(`-${timer}`),
       refuse: async () => {},

@@ -30,8 +30,32 @@ export const asked = (file: string) =>
     });
   });
 
+/** Doubles each of so many items, five at a time; each effect leaves a line. */
+export const mapped = (file: string) =>
+  workflow<number, number>('mapped', {}, async (ctx: Context, count) => {
+    const items = Array.from({ length: count }, (_, n) => n);
+    const doubled = await ctx.map(
+      'double',
+      items,
+      async (n, { idempotencyKey }) => {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        appendFileSync(file, `${idempotencyKey}\n`);
+        return n * 2;
+      },
+      { maxParallel: 5 },
+    );
+    return doubled.reduce((sum, n) => sum + n, 0);
+  });
+
+/** Lets a child ask, twice at once. */
+export const asking = (file: string) =>
+  workflow<null, Json>('asking', {}, (ctx: Context) =>
+    Promise.all([ctx.run(asked(file), null, { name: 'first' }), ctx.run(asked(file), null, { name: 'second' })]),
+  );
+
 const [url, file] = process.argv.slice(2);
 if (url !== undefined && file !== undefined && import.meta.url === `file://${process.argv[1]}`) {
-  await serveWorkflows([counted(file), asked(file)], { nats: url, name: 'child', concurrency: 50, leaseMs: 3_000 });
+  const functions = [counted(file), asked(file), mapped(file), asking(file)];
+  await serveWorkflows(functions, { nats: url, name: 'child', concurrency: 50, leaseMs: 3_000 });
   console.log('serving');
 }

@@ -6,11 +6,11 @@ import { type Ending, processPorts, workflow } from '../../src/functions/index.t
 import { recall } from '../../src/functions/recall.ts';
 import { type Json, ok } from '../../src/kernel/index.ts';
 import { noTelemetry } from '../../src/telemetry/index.ts';
-import { interpret } from './functions-program.ts';
+import { interpret, opsOf } from './functions-program.ts';
 import { type FunctionsWorld, WORKFLOW } from './functions-world.ts';
 
 const ENDS: ReadonlySet<Transition['type']> = new Set(['RunCompleted', 'RunFailed', 'RunCancelled']);
-const RECORDS: ReadonlySet<Transition['type']> = new Set(['SignalReceived', 'TimerFired', 'StepResumed']);
+const RECORDS: ReadonlySet<Transition['type']> = new Set(['SignalReceived', 'TimerFired', 'StepResumed', 'ChildEnded']);
 const CALLED_OFF: ReadonlySet<Transition['type']> = new Set(['StepCancelled', 'TimerCancelled']);
 
 const transitionsOf = (log: readonly StoredEntry[]): Transition[] => log.flatMap(({ transitions }) => transitions);
@@ -29,7 +29,7 @@ function checkEnd(world: FunctionsWorld, runId: string, log: readonly StoredEntr
     found.push(`${runId} ended with timers ${Object.keys(run.timers).join(', ')}`);
   const waiting = Object.values(run.steps).filter(({ status }) => status === 'waiting' || status === 'paused');
   if (waiting.length > 0) found.push(`${runId} ended and waits: ${waiting.map(({ name }) => name).join(', ')}`);
-  if (!world.told.some((one) => one.runId === runId && one.status === run.status)) {
+  if (world.topIds.includes(runId) && !world.told.some((one) => one.runId === runId && one.status === run.status)) {
     // The host may have died between the end and the telling; then nobody is told.
     if (world.crashes + world.drains === 0) found.push(`${runId}: nobody was told of its end`);
   }
@@ -48,6 +48,7 @@ function checkResults(world: FunctionsWorld, runId: string, log: readonly Stored
     if (t.type === 'StepFailed' || t.output === null) continue;
     const output = t.output as { v?: string; s?: string };
     if (output.v !== undefined && !world.made.has(output.v)) found.push(`${runId}: ${t.step} never gave ${output.v}`);
+    if (output.v === undefined && output.s === undefined) continue;
     const key = JSON.stringify(t.output);
     if (given.has(key)) found.push(`${runId}: ${key} was given twice`);
     given.add(key);
@@ -70,6 +71,32 @@ function checkSignals(world: FunctionsWorld, runId: string, log: readonly Stored
     const least = world.run(runId).status === 'completed' ? 0 : 1;
     if (times > 1 || times < least)
       found.push(`${runId}: signal ${JSON.stringify(body.payload)} is ${times} times in the log`);
+  }
+  return found;
+}
+
+/** F20 to F23: a child is started once, its parent has its end, and it does not outlive a parent that it was to end with. */
+function checkChildren(world: FunctionsWorld, runId: string, log: readonly StoredEntry[]): string[] {
+  const found: string[] = [];
+  const starts = transitionsOf(log).filter(({ type }) => type === 'RunStarted').length;
+  if (starts !== 1) found.push(`${runId} was started ${starts} times`);
+  const { steps } = world.run(runId);
+  for (const { name, status, child, output, error } of Object.values(steps)) {
+    if (child?.wait !== true) continue;
+    if (status === 'scheduled') found.push(`${runId} ended, and ${name} waits for ${child.runId}`);
+    const run = world.run(child.runId);
+    const ending = endingOfState(run);
+    if (status === 'completed' && JSON.stringify(output) !== JSON.stringify(run.output)) {
+      found.push(`${runId}: ${name} has another result than its child ${child.runId}`);
+    }
+    // A retry by hand may have changed how the child ended since.
+    if (status === 'failed' && run.retries === 0 && (ending === undefined || ending.status === 'completed')) {
+      found.push(`${runId}: ${name} failed (${error?.message}), its child ${child.runId} has not`);
+    }
+    const cancelled = world.inputsOf(child.runId).some((body) => body.kind === 'cancel' || body.kind === 'kill');
+    if (status === 'cancelled' && child.onClose === 'cancel' && run.status !== 'new' && !cancelled) {
+      found.push(`${runId}: ${name} was cancelled, its child ${child.runId} was not`);
+    }
   }
   return found;
 }
@@ -114,8 +141,8 @@ async function checkReplay(world: FunctionsWorld, runId: string, log: readonly S
   const recalled = recall(WORKFLOW, runId, withoutEnd(log));
   const found: string[] = [];
   let got: Ending | undefined;
-  const fn = workflow<Json, Json>(WORKFLOW, {}, (ctx) =>
-    interpret(ctx, world.program, (_, { idempotencyKey }) => {
+  const fn = workflow<Json, Json>(WORKFLOW, {}, (ctx, input) =>
+    interpret(ctx, opsOf(input, world.program), (_, { idempotencyKey }) => {
       const id = idempotencyKey.slice(runId.length + 1);
       if (recalled.order.includes(id)) found.push(`${runId}: ${id} began again on replay`);
       return new Promise(() => {});
@@ -139,6 +166,7 @@ async function checkReplay(world: FunctionsWorld, runId: string, log: readonly S
       append: async () => ok(9_999_999),
       entries: async () => [],
       setTimer: async () => {},
+      family: { start: async () => {}, close: async () => {}, tell: async () => {} },
       cancelTimer: () => {},
     },
   });
@@ -157,7 +185,11 @@ export async function checkFunctions(world: FunctionsWorld): Promise<readonly st
   for (const runId of world.runIds) {
     const log = world.log(runId);
     found.push(...checkEnd(world, runId, log), ...checkResults(world, runId, log));
-    found.push(...checkSignals(world, runId, log), ...checkAuthors(world, runId, log));
+    found.push(
+      ...checkSignals(world, runId, log),
+      ...checkAuthors(world, runId, log),
+      ...checkChildren(world, runId, log),
+    );
     found.push(...(await checkReplay(world, runId, log)));
   }
   const open = world.broker.openInputs(WORKFLOW);

@@ -29,7 +29,26 @@ interface SleepOp {
 }
 type Wait = SignalOp | SleepOp;
 
+export interface ChildOp {
+  readonly op: 'child';
+  readonly ops: readonly Op[];
+  readonly detached: boolean;
+  readonly onClose: 'cancel' | 'abandon';
+}
+
+export interface MapOp {
+  readonly op: 'map';
+  readonly step: StepOp;
+  readonly count: number;
+  readonly maxParallel: number;
+  readonly collect: boolean;
+  /** The item that fails for good; none if there is no such item. */
+  readonly failing: number;
+}
+
 export type Op =
+  | ChildOp
+  | MapOp
   | StepOp
   | Wait
   | { readonly op: 'draw' }
@@ -77,6 +96,8 @@ function anyOp(chance: Chance, depth: number, deep: boolean): Op {
     { weight: 1, kind: 'compute' },
     { weight: depth > 0 ? 2 : 0, kind: 'parallel' },
     { weight: 2, kind: 'race' },
+    { weight: deep && depth > 0 ? 2 : 0, kind: 'child' },
+    { weight: deep ? 1 : 0, kind: 'map' },
   ] as const).kind;
   switch (kind) {
     case 'step':
@@ -85,6 +106,22 @@ function anyOp(chance: Chance, depth: number, deep: boolean): Op {
       return anySleep(chance);
     case 'signal':
       return anySignal(chance);
+    case 'child':
+      return {
+        op: 'child',
+        ops: anyOps(chance, depth - 1, 3, deep),
+        detached: chance.happens(0.2),
+        onClose: chance.happens(0.7) ? 'cancel' : 'abandon',
+      };
+    case 'map':
+      return {
+        op: 'map',
+        step: { ...anyStep(chance, deep), fatal: false },
+        count: chance.below(7),
+        maxParallel: 1 + chance.below(4),
+        collect: chance.happens(0.4),
+        failing: chance.happens(0.4) ? chance.below(7) : -1,
+      };
     case 'draw':
       return { op: 'draw' };
     case 'compute':
@@ -137,6 +174,10 @@ class Interpreter {
         return 'slept';
       case 'signal':
         return this.#signal(op);
+      case 'child':
+        return this.#child(op);
+      case 'map':
+        return this.#map(op);
       case 'draw':
         return [this.#ctx.random(), this.#ctx.uuid()];
       case 'compute':
@@ -148,6 +189,35 @@ class Interpreter {
         const [left, right] = op.between;
         return Promise.race([this.#one(left), this.#one(right)]);
       }
+    }
+  }
+
+  async #map({ step, count, maxParallel, collect, failing }: MapOp): Promise<Json> {
+    const seen = [...this.#seen];
+    const items = Array.from({ length: count }, (_, n) => (n === failing ? { ...step, fatal: true } : step));
+    const options = { maxParallel, retry: { initialMs: 700, maxAttempts: 4 } };
+    const run = (op: StepOp, attempt: StepAttempt) => this.#attempt(op, attempt, seen);
+    try {
+      if (!collect) return await this.#ctx.map(step.name, items, run, options);
+      const results = await this.#ctx.map(step.name, items, run, { ...options, onFailure: 'collect' });
+      return results.map((one) => (one.ok ? one.output : String(one.error)));
+    } catch (error) {
+      return `caught ${String(error)}`;
+    }
+  }
+
+  async #child({ ops, detached, onClose }: ChildOp): Promise<Json> {
+    const input = { ops } as unknown as Json;
+    if (detached) {
+      const { runId } = await this.#ctx.start(this.#ctx.workflow, input);
+      return { started: runId };
+    }
+    try {
+      const value = await this.#ctx.run(this.#ctx.workflow, input, { onClose });
+      this.#seen.push(JSON.stringify(value));
+      return value;
+    } catch (error) {
+      return `caught ${String(error)}`;
     }
   }
 
@@ -177,6 +247,11 @@ class Interpreter {
       return `caught ${String(error)}`;
     }
   }
+}
+
+/** What a run is to do: a child is told by its payload. */
+export function opsOf(payload: Json, program: readonly Op[]): readonly Op[] {
+  return isObject(payload) && Array.isArray(payload['ops']) ? (payload['ops'] as unknown as readonly Op[]) : program;
 }
 
 /** Interprets the program; gives everything it has seen, in the order of the program. */

@@ -118,7 +118,7 @@ export async function simulateFunctions(options: FunctionsWorldOptions): Promise
   const world = new FunctionsWorld(options);
   await world.hire();
   // A trigger sends until it knows that its message is stored.
-  for (const runId of world.runIds) while (!(await world.send(runId, startOf(runId), `start:${runId}`)));
+  for (const runId of world.topIds) while (!(await world.send(runId, startOf(runId), `start:${runId}`)));
   for (let step = 0; step < MAX_STEPS; step++) {
     if (world.storm > 0) world.storm--;
     if (world.serving.length === 0 || !world.stormy || world.chance.happens(0.05)) await world.hire();

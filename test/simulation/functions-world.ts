@@ -12,18 +12,19 @@ import {
   type LogEntry,
   MemoryBroker,
   MemoryJournal,
+  parseInput,
   type RunRef,
   type RunState,
   SimulatedCrash,
   type StoredEntry,
 } from '../../src/engine/index.ts';
-import { FunctionHost, type HostPorts, processPorts, workflow } from '../../src/functions/index.ts';
+import { FunctionHost, type HostPorts, JournalFamily, processPorts, workflow } from '../../src/functions/index.ts';
 import { type Recall, recall } from '../../src/functions/recall.ts';
 import { type Json, MillraceError } from '../../src/kernel/index.ts';
 import { noTelemetry, type Telemetry } from '../../src/telemetry/index.ts';
 import { Chance } from './chance.ts';
 import { effectOf } from './functions-effects.ts';
-import { anyProgram, interpret, type Op } from './functions-program.ts';
+import { anyProgram, interpret, type Op, opsOf } from './functions-program.ts';
 import { tame } from './functions-tame.ts';
 import { Gate, gatedJournal } from './gate.ts';
 
@@ -67,7 +68,8 @@ export class FunctionsWorld {
   readonly chance: Chance;
   readonly program: readonly Op[];
   readonly deep: boolean;
-  readonly runIds: readonly string[];
+  /** Runs that somebody started from outside. */
+  readonly topIds: readonly string[];
   readonly broker: MemoryBroker;
   readonly gate = new Gate((client) => this.kill(client));
   readonly outside: MemoryJournal;
@@ -103,12 +105,18 @@ export class FunctionsWorld {
     this.deep = options.deep ?? true;
     this.program = options.program ?? anyProgram(this.chance, this.deep);
     this.storm = options.storm ?? 100 + this.chance.below(300);
-    this.runIds = ['r1', 'r2', 'r3'].slice(0, 1 + this.chance.below(3));
+    this.topIds = ['r1', 'r2', 'r3'].slice(0, 1 + this.chance.below(3));
     const clock = { now: () => this.now, sleep: () => new Promise<void>(() => {}) };
     this.broker = new MemoryBroker({ clock, mode: 'manual', faults: (point) => this.#fault(point) });
     this.outside = new MemoryJournal(this.broker, OUTSIDE);
     this.#killAt = options.killAt;
     this.#wanted = options.hosts ?? 1 + this.chance.below(3);
+  }
+
+  /** All runs there are, children too. */
+  get runIds(): readonly string[] {
+    const children = [...this.broker.stream(WORKFLOW).logs.keys()].filter((runId) => !this.topIds.includes(runId));
+    return [...this.topIds, ...children];
   }
 
   get stormy(): boolean {
@@ -140,8 +148,8 @@ export class FunctionsWorld {
     while (this.serving.length < this.#wanted) {
       const client = `w${++this.#born}`;
       const journal = new MemoryJournal(this.broker, client);
-      const fn = workflow<Json, Json>(WORKFLOW, {}, (ctx) =>
-        interpret(ctx, this.program, (op, attempt, seen) =>
+      const fn = workflow<Json, Json>(WORKFLOW, {}, (ctx, input) =>
+        interpret(ctx, opsOf(input, this.program), (op, attempt, seen) =>
           effectOf(this, client, { runId: ctx.runId, op, attempt, seen }),
         ),
       );
@@ -179,6 +187,11 @@ export class FunctionsWorld {
         entries: gated.entries,
         inputsBetween: (run, after, before) => journal.inputsBetween(run, after, before),
       },
+      family: new JournalFamily(
+        gated,
+        async () => 'd',
+        () => this.now,
+      ),
       now: () => this.now,
       after: (ms, then) => this.#after(client, ms, then),
       setTimer: (run, timer, at) =>
@@ -301,6 +314,15 @@ export class FunctionsWorld {
     for (const { seq, text } of stored.slice(known.length)) known.push({ ...(JSON.parse(text) as StoredEntry), seq });
     this.#read.set(runId, known);
     return known;
+  }
+
+  /** What was sent to the run and is an input. */
+  inputsOf(runId: string): readonly InputBody[] {
+    const stored = this.broker.stream(WORKFLOW).inputs.get(runId) ?? [];
+    return stored.flatMap(({ data }) => {
+      const parsed = parseInput(data);
+      return parsed.ok ? [parsed.value] : [];
+    });
   }
 
   /** The run's executor and lease, as the log has them. */

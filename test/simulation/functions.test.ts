@@ -59,10 +59,24 @@ if (ONLY !== undefined) {
     ])('%i: %s', async (seed) => {
       await world(seed, false);
     });
+    test.each([
+      [33, 'a stale execution swallowed the end of a child that it did not wait for'],
+      [54, 'an end that came before the code asked for its child was given to nobody'],
+      [481, 'an end that was to be told again was acknowledged by a stale execution'],
+    ])('%i: %s', async (seed) => {
+      await world(seed);
+    });
   });
 
   const step: Op = { op: 'step', name: 'a', sync: false, fails: 0, fatal: false, caught: false };
   const program: readonly Op[] = [
+    {
+      op: 'child',
+      ops: [{ op: 'signal', name: 'go', timeoutMs: undefined }, step],
+      detached: false,
+      onClose: 'cancel',
+    },
+    { op: 'map', step, count: 5, maxParallel: 2, collect: false, failing: -1 },
     { ...step, fails: 1 },
     { op: 'parallel', branches: [[{ ...step, sync: true }], [{ op: 'compute', turns: 2 }, step]] },
     { op: 'sleep', ms: 90_000 },

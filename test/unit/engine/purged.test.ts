@@ -63,6 +63,7 @@ describe('a start that a process has had in hand', () => {
         ...{ journal, telemetry: noTelemetry, now: () => clock.now() },
         setTimer: async () => undefined,
         ...{ cancelTimer: () => undefined, wake: () => undefined, notify: () => undefined },
+        family: { start: async () => {}, close: async () => {}, tell: async () => {} },
         refuse: async () => undefined,
       },
       { worker: 'me' },

@@ -3,7 +3,7 @@ NODE = node --import tsx
 VITEST = npx vitest run --project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build verify test integration simulation chaos browser demo down clean bench bench-quick bench-full bench-guard \
+.PHONY: help setup build verify test integration simulation sim chaos browser demo down clean bench bench-quick bench-full bench-guard \
 	bench-readme
 
 help: ## this list
@@ -31,6 +31,8 @@ integration: setup ## tests against real servers
 
 simulation: setup ## the engine under seeded faults; SEED=<n> repeats one, SEEDS=<n> runs as many
 	$(VITEST) simulation
+
+sim: simulation ## the same, shorter to type: SEEDS=1000 make sim
 
 chaos: setup ## kill -9 of every part in the middle of 100 runs
 	$(VITEST) chaos

@@ -50,6 +50,20 @@ const report = define(
   { deadLetter: true, timeoutMs: 900_000 },
 );
 
+const undo = (handler: string) => ({ handler, queue: 'default', retry });
+const saga = define(
+  'saga',
+  [
+    step('reserve', [], { compensate: undo('release') }),
+    step('charge', ['reserve'], {
+      compensate: undo('refund'),
+      retry: { ...retry, maxAttempts: 1, onExhausted: 'pause' },
+    }),
+    step('ship', ['charge'], {}),
+  ],
+  { output: '{"seat": steps.reserve}' },
+);
+
 const alert = define('quake-alert', [
   step('notify', [], { action: { kind: 'worker', handler: 'quakes.notify', queue: 'default' } }),
   step('settle', ['notify'], { action: { kind: 'sleep', ms: 2_000 } }),
@@ -178,6 +192,35 @@ const STORIES: Readonly<Record<string, readonly [string, Definition, readonly In
       ...flows('assess', 2, 'COMPLETED'),
       succeeded('publish', 1),
     ],
+  ],
+  'saga-undone': [
+    'a step that fails for good: what was done is undone, the last first, then the run has failed',
+    saga,
+    [
+      started({ n: 1 }),
+      succeeded('reserve', 1, { seat: 7 }),
+      succeeded('charge', 1, { payment: 'p' }),
+      failed('ship', 1, { retryable: false }),
+      succeeded('undo:charge', 1),
+      succeeded('undo:reserve', 1),
+    ],
+  ],
+  'saga-paused-resumed': [
+    'a step whose attempts are used up pauses; resumed it completes, and so does the run',
+    saga,
+    [
+      started({ n: 1 }),
+      succeeded('reserve', 1),
+      failed('charge', 1, { message: 'no money' }),
+      { v: 1, kind: 'resume', by: 'ada' },
+      succeeded('charge', 2),
+      succeeded('ship', 1),
+    ],
+  ],
+  'saga-killed': [
+    'a kill ends the run at once and undoes nothing',
+    saga,
+    [started({ n: 1 }), succeeded('reserve', 1), { v: 1, kind: 'kill', reason: 'stop', by: 'ada' }],
   ],
 };
 

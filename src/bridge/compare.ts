@@ -2,7 +2,7 @@
  * The whole comparison, once: every Prefect attempt of every run, against Prefect. For the demo's summary, `millrace doctor`,
  * `millrace reconcile` and the chaos tests.
  */
-import type { Journal, ReconcileKey } from '../engine/index.ts';
+import { itemAt, type Journal, type ReconcileKey } from '../engine/index.ts';
 import { idempotencyKeyOf } from './key.ts';
 import { flowStateOf, type PrefectApi } from './prefect/index.ts';
 import { type Attempt, agrees, attemptsOf, type DefinitionSource, type Live, type Verdict } from './reconcile/index.ts';
@@ -67,7 +67,7 @@ async function attemptsOfWorkflow(
       const definition = await definitions.byDigest(workflow, run.digest);
       const ours = new Set(definition?.steps.filter(({ action }) => action.kind === 'prefect').map(({ name }) => name));
       return [...run.attempts.values()]
-        .filter(({ step, flow }) => flow !== undefined || ours.has(step))
+        .filter(({ step, flow }) => flow !== undefined || ours.has(itemAt(step)?.step ?? step))
         .map((attempt) => ({ key: { workflow, runId, step: attempt.step, attempt: attempt.attempt }, attempt }));
     });
     found.push(...(await Promise.all(logs)).flat());

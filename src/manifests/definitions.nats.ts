@@ -52,8 +52,20 @@ export interface DefinitionStore {
   keep(definition: Definition): Promise<void>;
   /** Stores the definition and makes it the current one. True when that changed anything. */
   put(definition: Definition): Promise<boolean>;
+  /** All definitions of the workflow that are kept, the newest first. */
+  versions(name: string): Promise<readonly DefinitionVersion[]>;
+  /** Removes one definition that is not current for good. Whoever calls it knows that no run names it. */
+  forget(name: string, digest: string): Promise<void>;
   /** Takes the current definition away; runs that carry its digest still find it. */
   remove(name: string): Promise<void>;
+}
+
+/** A definition that is kept. */
+export interface DefinitionVersion {
+  readonly digest: string;
+  /** When it was stored first, ms since the epoch. */
+  readonly appliedAt: number;
+  readonly current: boolean;
 }
 
 /** How the bucket is created. Reads go to the leader (no direct gets), so they see what apply has just written. */
@@ -186,6 +198,34 @@ class KvDefinitions implements DefinitionStore {
       await this.#kv.put(currentKey(name), text);
       return true;
     });
+  }
+
+  async versions(name: string): Promise<readonly DefinitionVersion[]> {
+    if (!isToken(name)) return [];
+    const current = (await this.current(name))?.digest;
+    const found = await unlessMissing(`list definitions of workflow ${name}`, MISSING, async () => {
+      const versions: DefinitionVersion[] = [];
+      const keys: string[] = [];
+      for await (const key of await this.#kv.keys(digestKey(name, '*'))) keys.push(key);
+      for (const key of keys) {
+        const entry = await this.#kv.get(key);
+        if (entry === null || entry.operation !== 'PUT') continue;
+        const digest = key.slice(digestKey(name, '').length);
+        versions.push({ digest, appliedAt: entry.created.getTime(), current: digest === current });
+      }
+      return versions;
+    });
+    return (found ?? []).sort((a, b) => b.appliedAt - a.appliedAt);
+  }
+
+  async forget(name: string, digest: string): Promise<void> {
+    if ((await this.current(name))?.digest === digest) {
+      throw new MillraceError('MR_USAGE', `definition ${digest} of workflow ${name} is the current one`, {
+        hint: 'apply another one first',
+      });
+    }
+    await asNats(`forget definition ${digest}`, () => this.#kv.purge(digestKey(name, digest)));
+    this.#cache.delete(digestKey(name, digest));
   }
 
   async remove(name: string): Promise<void> {

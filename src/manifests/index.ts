@@ -1,6 +1,11 @@
 export { type ApplyOptions, applyPlan, impossible } from './apply.nats.ts';
 export { type Checked, type CheckOptions, checkManifests } from './check.ts';
-export { type DefinitionStore, type DefinitionWatch, openDefinitions } from './definitions.nats.ts';
+export {
+  type DefinitionStore,
+  type DefinitionVersion,
+  type DefinitionWatch,
+  openDefinitions,
+} from './definitions.nats.ts';
 export { checkDeployments, type Deployments, deploymentsOverHttp } from './deployments.http.ts';
 export type { FieldChange } from './diff.ts';
 export { type Ensured, ensureAssets } from './ensure.nats.ts';

@@ -4,11 +4,19 @@
  * Boundary: reads only; leaves no durable consumer behind. Ordered consumers begin again by themselves after a gap or a
  * server's restart, so each entry is given once and in order.
  */
-import { DeliverPolicy, JetStreamApiError, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
-import type { RunRef, StoredEntry } from '../engine/index.ts';
-import { storedEntry } from '../engine/index.ts';
 import {
+  DeliverPolicy,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  type StoredMsg,
+} from '@nats-io/jetstream';
+import type { RunRef, StoredEntry } from '../engine/index.ts';
+import { parseInput, storedEntry } from '../engine/index.ts';
+import {
+  allInputs,
   allLogs,
+  inputSubject,
   isToken,
   logSubject,
   MillraceError,
@@ -68,10 +76,42 @@ class JetStreamReader implements RunReader {
     return names.sort();
   }
 
-  async #runsOf(workflow: string): Promise<readonly RunRef[]> {
+  #runsOf(workflow: string): Promise<readonly RunRef[]> {
+    return isToken(workflow) ? this.#runsWith(workflow, allLogs(workflow)) : Promise.resolve([]);
+  }
+
+  async digestsOfWaiting(workflow: string): Promise<readonly string[]> {
     if (!isToken(workflow)) return [];
+    const begun = new Set((await this.#runsOf(workflow)).map(({ runId }) => runId));
+    const heardOf = await this.#runsWith(workflow, allInputs(workflow));
+    const digests = new Set<string>();
+    for (const { runId } of heardOf.filter((run) => !begun.has(run.runId))) {
+      let seq = 1;
+      for (;;) {
+        const message = await this.#inputFrom(workflow, runId, seq);
+        if (message === null) break;
+        const parsed = parseInput(message.data);
+        if (parsed.ok && parsed.value.kind === 'start') digests.add(parsed.value.digest);
+        seq = message.seq + 1;
+      }
+    }
+    return [...digests];
+  }
+
+  async #inputFrom(workflow: string, runId: string, seq: number): Promise<StoredMsg | null> {
     try {
-      const info = await this.#jsm.streams.info(workflowStream(workflow), { subjects_filter: allLogs(workflow) });
+      // The library's type of this request leaves out `next_by_subj`, which the server takes together with `seq`.
+      const query: { next_by_subj: string; seq: number } = { next_by_subj: inputSubject(workflow, runId), seq };
+      return await this.#jsm.streams.getMessage(workflowStream(workflow), query);
+    } catch (error) {
+      if (isApi(error, STREAM_NOT_FOUND, NO_MESSAGE)) return null;
+      throw readFailure(`inputs of run ${runId}`, error);
+    }
+  }
+
+  async #runsWith(workflow: string, subjects: string): Promise<readonly RunRef[]> {
+    try {
+      const info = await this.#jsm.streams.info(workflowStream(workflow), { subjects_filter: subjects });
       return Object.keys(info.state.subjects ?? {}).flatMap((subject) => {
         const run = parseRunSubject(subject);
         return run === undefined ? [] : [{ workflow: run.workflow, runId: run.runId }];

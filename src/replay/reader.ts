@@ -6,6 +6,8 @@ export interface RunReader {
   workflows(): Promise<readonly string[]>;
   /** All runs with a log of these workflows (all workflows without). */
   runs(workflow?: string): Promise<readonly RunRef[]>;
+  /** Digests that starts of the workflow name which have not been decided yet. */
+  digestsOfWaiting(workflow: string): Promise<readonly string[]>;
   /** True when the run has a log. */
   has(run: RunRef): Promise<boolean>;
   /**

@@ -4,6 +4,8 @@ import { itemAt, type RunRef, type RunStatus, type StoredEntry, type Transition 
 export interface RunSummary extends RunRef {
   readonly status: RunStatus;
   readonly digest: string;
+  /** Durable functions: the version of the code that executes it, or did last. */
+  readonly version?: string;
   readonly startedAt?: number;
   readonly endedAt?: number;
   /** Time of the latest entry. */
@@ -89,6 +91,7 @@ function apply(s: RunSummary, t: Transition, at: number): RunSummary {
         ...s,
         status: 'running',
         digest: t.digest,
+        ...(t.version === undefined ? {} : { version: t.version }),
         startedAt: at,
         ...(t.source === undefined ? {} : { origin: `${t.source.stream}#${t.source.sequence}` }),
         ...(t.by === undefined ? {} : { by: t.by }),
@@ -97,6 +100,10 @@ function apply(s: RunSummary, t: Transition, at: number): RunSummary {
     case 'SleepStarted':
     case 'SignalAwaited':
       return opened(s, t.step);
+    case 'RunMoved':
+      return { ...s, digest: t.digest };
+    case 'RunClaimed':
+      return t.version === undefined ? s : { ...s, version: t.version };
     case 'StepFannedOut':
       return { ...opened(s, t.step), overLists: [...(s.overLists ?? []).filter((name) => name !== t.step), t.step] };
     case 'RunQueued':

@@ -75,11 +75,11 @@ const same = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonical
 export function digestsOf(recording: Recording, read: ReadInput): ReadonlySet<string> {
   const digests = new Set<string>();
   for (const { transitions } of recording.entries) {
-    for (const t of transitions) if (t.type === 'RunStarted') digests.add(t.digest);
+    for (const t of transitions) if (t.type === 'RunStarted' || t.type === 'RunMoved') digests.add(t.digest);
   }
   for (const input of recording.inputs) {
     const body = read(input);
-    if (body?.kind === 'start') digests.add(body.digest);
+    if (body?.kind === 'start' || body?.kind === 'move') digests.add(body.digest);
   }
   return digests;
 }
@@ -124,7 +124,8 @@ class Walk {
     }
     this.#inputs++;
     const input: Input = { seq: stored.seq, at: stored.at, body };
-    return { decided: decide(definition, this.#state, input) };
+    const target = body.kind === 'move' ? this.#find(body.digest) : undefined;
+    return { decided: decide(definition, this.#state, input, target) };
   }
 
   /** R1 to R3 of one entry. */

@@ -7,7 +7,7 @@
  *   S2 an attempt that is over is watched until Prefect has been seen to agree;
  *   S3 a flow run of ours that is alive in Prefect is found even if no log tells of it (created as its attempt ended).
  */
-import type { ReconcileKey, ReconcileQueue } from '../../engine/index.ts';
+import { itemAt, type ReconcileKey, type ReconcileQueue } from '../../engine/index.ts';
 import { type Clock, isMillraceError, messageOf } from '../../kernel/index.ts';
 import type { Telemetry } from '../../telemetry/index.ts';
 import { keyFromLabels, keyFromTags, keyText, MILLRACE_TAG } from '../key.ts';
@@ -137,7 +137,7 @@ export class Sweep {
       steps = new Set(definition.steps.filter(({ action }) => action.kind === 'prefect').map(({ name }) => name));
       this.#prefectSteps.set(id, steps);
     }
-    return steps.has(key.step);
+    return steps.has(itemAt(key.step)?.step ?? key.step);
   }
 
   /** The flow runs that the watched attempts name, by id; those that are alive are here already. */

@@ -6,7 +6,6 @@ import { register as controller } from './controller.ts';
 import { register as deadLetters } from './dead-letters.ts';
 import { register as doctor } from './doctor.ts';
 import { register as events } from './events.ts';
-import { register as limits } from './limits.ts';
 import { register as plan } from './plan.ts';
 import { register as publish } from './publish.ts';
 import { register as reconcile } from './reconcile.ts';
@@ -14,6 +13,7 @@ import { register as replay } from './replay.ts';
 import { register as runs } from './runs.ts';
 import { register as schedules } from './schedules.ts';
 import { register as validate } from './validate.ts';
+import { register as versions } from './versions.ts';
 
 export const COMMANDS: readonly Register[] = [
   validate,
@@ -22,7 +22,7 @@ export const COMMANDS: readonly Register[] = [
   controller,
   runs,
   schedules,
-  limits,
+  versions,
   replay,
   deadLetters,
   publish,

@@ -11,6 +11,7 @@ import { readSummaries } from '../summaries.ts';
 import { registerControl } from './runs-control.ts';
 import { registerHistory } from './runs-history.ts';
 import { registerKeep } from './runs-keep.ts';
+import { registerMove } from './runs-move.ts';
 import { registerShow } from './runs-show.ts';
 import { registerStart } from './runs-start.ts';
 import { registerTransfer } from './runs-transfer.ts';
@@ -95,4 +96,5 @@ Examples:
   registerControl(runs, ctx);
   registerKeep(runs, ctx);
   registerTransfer(runs, ctx);
+  registerMove(runs, ctx);
 }

@@ -29,6 +29,7 @@ import { beginRun, priorityOf, slot } from './slots.ts';
 import type { RunState } from './state.ts';
 import type { Transition } from './transitions.ts';
 import { expressionFailure } from './variables.ts';
+import { moveRun } from './versions.ts';
 
 /** W3C Trace Context level 1, version 00; ids of zeros only are not valid. */
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -61,7 +62,7 @@ function start(draft: Draft, body: BodyOf<'start'>): void {
   beginRun(draft);
 }
 
-function apply(draft: Draft, body: InputBody): void {
+function apply(draft: Draft, body: Exclude<InputBody, BodyOf<'move'>>): void {
   switch (body.kind) {
     case 'start':
       return start(draft, body);
@@ -90,7 +91,6 @@ function apply(draft: Draft, body: InputBody): void {
     case 'retry':
       return retry(draft, body);
     case 'update':
-    case 'move':
     case 'imported':
       return;
     case 'slot':
@@ -112,15 +112,23 @@ export interface Decision {
  *
  * @param definition the definition whose digest the run carries (for a new run: the one its start names; a signal before
  *   the start may be decided with any)
+ * @param target for an input `move` the definition that it names; without it nothing happens
  */
-export function decision(definition: Definition, state: RunState, input: Input): Decision {
-  const draft = new Draft(definition, state, input.at);
-  apply(draft, input.body);
+export function decision(definition: Definition, state: RunState, input: Input, target?: Definition): Decision {
+  const { body, at } = input;
+  const draft = new Draft(body.kind === 'move' ? (target ?? definition) : definition, state, at);
+  if (body.kind === 'move') moveRun(draft, definition, body);
+  else apply(draft, body);
   if (draft.fans.size > 0 && draft.state.closing === undefined) advance(draft);
   return { transitions: draft.transitions, after: draft.state };
 }
 
 /** The transitions of {@link decision}. */
-export function decide(definition: Definition, state: RunState, input: Input): readonly Transition[] {
-  return decision(definition, state, input).transitions;
+export function decide(
+  definition: Definition,
+  state: RunState,
+  input: Input,
+  target?: Definition,
+): readonly Transition[] {
+  return decision(definition, state, input, target).transitions;
 }

@@ -96,3 +96,4 @@ export { StateDraft } from './state-draft.ts';
 export { parseTimer, type TimerName, timerId } from './timers.ts';
 export type { Carried, ChildRef, LogEntry, StoredEntry, Transition } from './transitions.ts';
 export { storedEntry, upcastEntry } from './upcast.ts';
+export { whyNotMovable } from './versions.ts';

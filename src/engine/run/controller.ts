@@ -234,7 +234,8 @@ export class Controller {
     if (before.status === 'new' && definition.retention !== undefined && isOld(at, this.#ports.clock.now())) {
       if (await isPurged(this.#ports.journal, input)) return { known: settled, outcome: 'nothing' }; // R8
     }
-    const { transitions, after: decided } = decision(definition, before, { seq, at, body });
+    const target = body.kind === 'move' ? await this.#targetOf(input.run, body.digest) : undefined;
+    const { transitions, after: decided } = decision(definition, before, { seq, at, body }, target);
     if (transitions.length === 0) return { known: settled, outcome: 'nothing' };
     const entry: LogEntry = { v: 1, cause: seq, at, transitions };
     let appended: Awaited<ReturnType<Journal['append']>>;
@@ -249,7 +250,7 @@ export class Controller {
     const after: RunState = { ...decided, lastInput: Math.max(before.lastInput, seq), lastEntry: stored.seq };
     const { tracer } = this.#ports.telemetry;
     if (tracer.enabled) for (const span of spansOf(before, entry)) tracer.record(span);
-    await this.#send(input.run, after, stored, placed(react(definition, before, entry)), told);
+    await this.#send(input.run, after, stored, placed(react(target ?? definition, before, entry)), told);
     return { known: { state: after, settled: seq }, outcome: 'applied' };
   }
 
@@ -301,6 +302,11 @@ export class Controller {
     const { workflow, digest } = state;
     if (digest !== '') return this.#byDigest(workflow, digest);
     return body.kind === 'start' ? definitions.byDigest(workflow, body.digest) : definitions.current(workflow);
+  }
+
+  /** The definition that a run is to move to, if there is one. */
+  #targetOf({ workflow }: RunRef, digest: string): Promise<Definition | undefined> {
+    return this.#ports.definitions.byDigest(workflow, digest);
   }
 
   /** The definition of a run that has started: it exists, so its absence is a failure of the store. */

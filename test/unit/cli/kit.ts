@@ -52,7 +52,6 @@ export function fakeCli(
       journal: absent,
       deadLetters: absent,
       lines: absent,
-      limits: absent,
       sleep: absent,
       reader: absent,
       prefect: absent,

@@ -37,7 +37,7 @@ function evolveStep(state: RunState, t: Transition & { step: string }, at: numbe
   switch (t.type) {
     case 'StepScheduled': {
       const { startedAt: _s, endedAt: _e, retryAt: _r, worker: _w, error: _x, child: _c, ...more } = step;
-      const { ending: _n, ...kept } = more;
+      const { ending: _n, slot: _l, ...kept } = more; // a slot is an attempt's
       const next: StepState = {
         ...kept,
         status: 'scheduled',

@@ -3,9 +3,17 @@
  * `millrace reconcile` and the chaos tests.
  */
 import { itemAt, type Journal, type ReconcileKey } from '../engine/index.ts';
+import { findStep, type Journal, type ReconcileKey } from '../engine/index.ts';
 import { idempotencyKeyOf } from './key.ts';
 import { flowStateOf, type PrefectApi } from './prefect/index.ts';
-import { type Attempt, agrees, attemptsOf, type DefinitionSource, type Live, type Verdict } from './reconcile/index.ts';
+import {
+  agrees,
+  attemptsOf,
+  type DefinitionSource,
+  type Live,
+  type LoggedAttempt,
+  type Verdict,
+} from './reconcile/index.ts';
 
 export interface Disagreement extends ReconcileKey {
   /** Empty when the log knows of none. */
@@ -23,11 +31,6 @@ export interface Comparison {
   readonly disagreements: readonly Disagreement[];
 }
 
-interface Compared {
-  readonly key: ReconcileKey;
-  readonly attempt: Attempt;
-}
-
 /** Runs read from the journal at once. */
 const AT_ONCE = 16;
 
@@ -41,8 +44,7 @@ export async function compareAll(
   definitions: Pick<DefinitionSource, 'byDigest'>,
   workflows: readonly string[],
 ): Promise<Comparison> {
-  const compared: Compared[] = [];
-  for (const workflow of workflows) compared.push(...(await attemptsOfWorkflow(journal, definitions, workflow)));
+  const compared = await loggedAttempts(journal, definitions, workflows);
   const live = await liveOf(prefect, compared);
   const disagreements = compared.flatMap(({ key, attempt }): Disagreement[] => {
     const side = live.get(idempotencyKeyOf(key)) ?? { kind: 'none' };
@@ -54,13 +56,29 @@ export async function compareAll(
   return { total: compared.length, agree: compared.length - disagreements.length, disagreements };
 }
 
-async function attemptsOfWorkflow(
+/**
+ * The attempts of Prefect steps of all runs of the workflows.
+ * @throws MillraceError what the journal throws
+ */
+export async function loggedAttempts(
   journal: Pick<Journal, 'entries' | 'runIds'>,
   definitions: Pick<DefinitionSource, 'byDigest'>,
+  workflows: readonly string[],
+): Promise<readonly LoggedAttempt[]> {
+  const found: LoggedAttempt[] = [];
+  for (const workflow of workflows) {
+    found.push(...(await attemptsOfRuns(journal, definitions, workflow, await journal.runIds(workflow))));
+  }
+  return found;
+}
+
+async function attemptsOfRuns(
+  journal: Pick<Journal, 'entries'>,
+  definitions: Pick<DefinitionSource, 'byDigest'>,
   workflow: string,
-): Promise<Compared[]> {
-  const found: Compared[] = [];
-  const runIds = await journal.runIds(workflow);
+  runIds: readonly string[],
+): Promise<LoggedAttempt[]> {
+  const found: LoggedAttempt[] = [];
   for (let i = 0; i < runIds.length; i += AT_ONCE) {
     const logs = runIds.slice(i, i + AT_ONCE).map(async (runId) => {
       const run = attemptsOf(await journal.entries({ workflow, runId }));
@@ -69,6 +87,12 @@ async function attemptsOfWorkflow(
       return [...run.attempts.values()]
         .filter(({ step, flow }) => flow !== undefined || ours.has(itemAt(step)?.step ?? step))
         .map((attempt) => ({ key: { workflow, runId, step: attempt.step, attempt: attempt.attempt }, attempt }));
+      return [...run.attempts.values()].flatMap((attempt): LoggedAttempt[] => {
+        const action = definition === undefined ? undefined : findStep(definition, attempt.step)?.action;
+        const deployment = action?.kind === 'prefect' ? action.deployment : undefined;
+        if (deployment === undefined && attempt.flow === undefined) return [];
+        return [{ key: { workflow, runId, step: attempt.step, attempt: attempt.attempt }, attempt, deployment }];
+      });
     });
     found.push(...(await Promise.all(logs)).flat());
   }
@@ -78,7 +102,7 @@ async function attemptsOfWorkflow(
 /** Prefect's side by idempotency key: it also finds flow runs that the log never heard of. */
 async function liveOf(
   prefect: Pick<PrefectApi, 'filterFlowRuns'>,
-  compared: readonly Compared[],
+  compared: readonly LoggedAttempt[],
 ): Promise<ReadonlyMap<string, Live>> {
   const live = new Map<string, Live>();
   if (compared.length === 0) return live;

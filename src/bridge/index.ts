@@ -8,5 +8,14 @@ export {
   type PrefectClientOptions,
   type TaskRun,
 } from './prefect/index.ts';
-export { bullQueue, type DefinitionSource, memoryQueue, type Verdict } from './reconcile/index.ts';
+export {
+  bullQueue,
+  type DefinitionSource,
+  type Difference,
+  type Differences,
+  memoryQueue,
+  parseDifferences,
+  type Verdict,
+} from './reconcile/index.ts';
+export { openReconciliation, type Reconciliation } from './reconciliation.ts';
 export { type Bridge, type BridgeOptions, startBridge } from './start.ts';

@@ -89,6 +89,7 @@ export const METRICS: Readonly<Record<string, MetricDeclaration>> = {
     buckets: LONG,
   },
   // the bridge to Prefect
+  millrace_reconcile_drift_total: counter('Differences between a log and Prefect that were repaired', 'class'),
   millrace_prefect_requests_total: counter("Requests to Prefect's API", 'op', 'result'),
   millrace_prefect_events_total: counter("Flow run events read from Prefect's event socket", 'type'),
   millrace_prefect_events_lost_total: counter('Events that could be neither stored nor queued; the sweep repairs them'),

@@ -39,8 +39,10 @@ import {
   transitionIdOf,
 } from '../prefect/index.ts';
 import { type Attempt, attemptId, attemptsOf } from './attempts.ts';
+import { type DriftClass, driftClassOf } from './classes.ts';
 import { Deployments } from './deployments.ts';
 import { type Action, diff, type Live, missingDeployment, needsQueued, type Plan } from './diff.ts';
+import { type Difference, differenceOf } from './difference.ts';
 import { type DefinitionSource, type Dispatches, NOT_QUEUED } from './ports.ts';
 
 export interface ReconcilerOptions {
@@ -50,6 +52,12 @@ export interface ReconcilerOptions {
   readonly dispatches: Dispatches;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+}
+
+/** What one job did, for its span. */
+interface Done {
+  readonly actions: Action['kind'][];
+  readonly drift: DriftClass[];
 }
 
 /** Everything known of a key during one look. */
@@ -82,7 +90,7 @@ export class Reconciler {
     const startMs = clock.now();
     const look = await this.#look(key);
     if (look === undefined) return DONE;
-    const done: Action['kind'][] = [];
+    const done: Done = { actions: [], drift: [] };
     try {
       const outcome = await this.#rounds(look, done);
       this.#record(look, startMs, done, undefined);
@@ -95,17 +103,40 @@ export class Reconciler {
     }
   }
 
-  async #rounds(first: Look, done: Action['kind'][]): Promise<Outcome> {
+  /**
+   * Carries out the actions of a difference that was shown to a person, and nothing behind them.
+   * @returns false when it is not any more what it was
+   */
+  async repair(shown: Difference): Promise<boolean> {
+    const { workflow, runId, step, attempt } = shown;
+    const look = await this.#look({ workflow, runId, step, attempt });
+    if (look === undefined) return false;
+    const live = await this.#live(look, true);
+    const plan = await this.#plan(look, live);
+    if (differenceOf(look.key, look.attempt, live, plan)?.seal !== shown.seal) return false;
+    this.#count(look, live, plan);
+    await allOf(plan.actions.map((action) => this.#execute(look, live, action)));
+    return true;
+  }
+
+  #count({ attempt }: Look, live: Live, plan: Plan): DriftClass | undefined {
+    const { metrics } = this.#options.telemetry;
+    const drift = driftClassOf(attempt, live, plan);
+    if (drift !== undefined) metrics.count('millrace_reconcile_drift_total', { class: drift });
+    for (const { kind } of plan.actions) metrics.count('millrace_reconcile_actions_total', { action: kind });
+    return drift;
+  }
+
+  async #rounds(first: Look, done: Done): Promise<Outcome> {
     let look = first;
     let created: Live | undefined;
     for (let round = 0; round < ROUNDS; round++) {
       const live: Live = created ?? (await this.#live(look));
       created = undefined;
       const plan = await this.#plan(look, live);
-      for (const { kind } of plan.actions) {
-        this.#options.telemetry.metrics.count('millrace_reconcile_actions_total', { action: kind });
-        done.push(kind);
-      }
+      const drift = this.#count(look, live, plan);
+      if (drift !== undefined) done.drift.push(drift);
+      for (const { kind } of plan.actions) done.actions.push(kind);
       // All at once: no receiver relies on the order of one plan's actions.
       for (const seen of await allOf(plan.actions.map((action) => this.#execute(look, live, action)))) {
         if (seen === 'reported') return DONE;
@@ -130,14 +161,15 @@ export class Reconciler {
     return lookAt(key, state, definition, attempt);
   }
 
-  async #live({ key, attempt }: Look): Promise<Live> {
+  /** @param search also for one that may exist although the log of an open attempt does not know it */
+  async #live({ key, attempt }: Look, search = attempt.verdict !== 'open'): Promise<Live> {
     const { prefect } = this.#options;
     if (attempt.flow !== undefined) {
       const run = await prefect.readFlowRun(attempt.flow.flowRunId);
       return liveOf(run);
     }
     // Not bound yet: creating finds one that exists already, so only an attempt that is over has to be searched for.
-    if (attempt.verdict === 'open') return { kind: 'none' };
+    if (!search) return { kind: 'none' };
     const [run] = await prefect.filterFlowRuns({ idempotencyKeys: [idempotencyKeyOf(key)] });
     return liveOf(run);
   }
@@ -251,7 +283,7 @@ export class Reconciler {
   }
 
   /** One span per look that did something, and per failure; a look that finds equal sides leaves no trace. */
-  #record(look: Look, startMs: number, actions: readonly string[], error: string | undefined): void {
+  #record(look: Look, startMs: number, { actions, drift }: Done, error: string | undefined): void {
     if (actions.length === 0 && error === undefined) return;
     const { key } = look;
     const parent = parseTraceparent(contextOf(look).traceparent);
@@ -270,6 +302,7 @@ export class Reconciler {
         'millrace.step': key.step,
         'millrace.attempt': key.attempt,
         'millrace.actions': actions.join(','),
+        'millrace.drift': drift.join(','),
       },
       error,
     });

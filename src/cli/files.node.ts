@@ -1,4 +1,4 @@
-/** Arguments that name a file: `@payload.json`, `@-` for stdin. */
+/** Files that commands read and write: `@payload.json`, `@-` for stdin; what `--output` names. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { MillraceError, messageOf } from '../kernel/index.ts';

@@ -1,7 +1,7 @@
 /** `millrace reconcile`: do the streams and Prefect tell the same story, and what would be done where they do not? */
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Difference, Differences, Reconciliation } from '../../bridge/index.ts';
+import { systemClock } from '../../drivers/index.ts';
 import { formatDuration, MillraceError, tryParseDuration } from '../../kernel/index.ts';
 import { noTelemetry } from '../../telemetry/index.ts';
 import type { CliContext } from '../context.ts';
@@ -131,7 +131,7 @@ async function watch(ctx: CliContext, options: ReconcileOptions): Promise<void> 
     for (const [seal, one] of known) if (!now.has(seal)) say('-', one);
     for (const [seal, one] of now) if (!known.has(seal)) say('+', one);
     known = now;
-    await delay(options.interval, undefined, { signal }).catch(() => undefined);
+    await systemClock.sleep(options.interval, signal).catch(() => undefined);
   }
 }
 

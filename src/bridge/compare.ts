@@ -2,8 +2,7 @@
  * The whole comparison, once: every Prefect attempt of every run, against Prefect. For the demo's summary, `millrace doctor`,
  * `millrace reconcile` and the chaos tests.
  */
-import { itemAt, type Journal, type ReconcileKey } from '../engine/index.ts';
-import { findStep, type Journal, type ReconcileKey } from '../engine/index.ts';
+import { findStep, itemAt, type Journal, type ReconcileKey } from '../engine/index.ts';
 import { idempotencyKeyOf } from './key.ts';
 import { flowStateOf, type PrefectApi } from './prefect/index.ts';
 import {
@@ -83,12 +82,9 @@ async function attemptsOfRuns(
     const logs = runIds.slice(i, i + AT_ONCE).map(async (runId) => {
       const run = attemptsOf(await journal.entries({ workflow, runId }));
       const definition = await definitions.byDigest(workflow, run.digest);
-      const ours = new Set(definition?.steps.filter(({ action }) => action.kind === 'prefect').map(({ name }) => name));
-      return [...run.attempts.values()]
-        .filter(({ step, flow }) => flow !== undefined || ours.has(itemAt(step)?.step ?? step))
-        .map((attempt) => ({ key: { workflow, runId, step: attempt.step, attempt: attempt.attempt }, attempt }));
       return [...run.attempts.values()].flatMap((attempt): LoggedAttempt[] => {
-        const action = definition === undefined ? undefined : findStep(definition, attempt.step)?.action;
+        const step = itemAt(attempt.step)?.step ?? attempt.step; // an item of a fan-out is done as its step is
+        const action = definition === undefined ? undefined : findStep(definition, step)?.action;
         const deployment = action?.kind === 'prefect' ? action.deployment : undefined;
         if (deployment === undefined && attempt.flow === undefined) return [];
         return [{ key: { workflow, runId, step: attempt.step, attempt: attempt.attempt }, attempt, deployment }];

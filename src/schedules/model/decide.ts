@@ -38,8 +38,8 @@ function miss(draft: LineDraft, from: number, to: number, reason: string): void 
 /** A time that nobody was there for. Gives whether it is to start all the same. */
 function catchUp(draft: LineDraft, spec: ScheduleDefinition, time: number, now: number): boolean {
   const { policy, windowMs } = spec.catchUp;
-  // Up to here every time is late, whatever its jitter.
-  const late = Math.max(time, now - LATE_MS - (spec.jitterMs ?? 0));
+  // Up to here every time is late, whatever its jitter; one that is late by just LATE_MS is not.
+  const late = Math.max(time, now - LATE_MS - (spec.jitterMs ?? 0) - 1);
   const oldest = now - windowMs;
   if (policy === 'none') {
     miss(draft, time, late, 'catchUp: none');

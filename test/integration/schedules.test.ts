@@ -203,7 +203,7 @@ test('the command line: list, show, pause, trigger, resume, next, backfill', asy
   expect(again).toMatchObject({ done: true, started: 4 });
   expect(await runsOf('desk')).toHaveLength(5); // a time that was run is not run again
   expect(await cli('schedules', 'show', 'daily')).toMatchObject({ counts: { started: 9 }, waiting: [] });
-  await expect(cli('schedules', 'show', 'nope')).rejects.toThrow(/no schedule "nope"/);
+  await expect(cli('schedules', 'show', 'nope')).rejects.toThrow(/MR_SCHEDULE_MISSING/);
   // What was handled is not kept.
   const { jsm } = await kit.door();
   await waitFor('an empty queue', async () => {

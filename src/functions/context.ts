@@ -43,8 +43,11 @@ class ExecutionContext implements Context {
 
   #call(step: Step, input: unknown, options: StepOptions = NO_OPTIONS): Promise<unknown> {
     const { workflow, runId } = this;
-    const run = ({ attempt, idempotencyKey, signal }: StepAttempt): Promise<unknown> =>
-      callStep(step, input, { workflow, runId, step: step.name, attempt, idempotencyKey, signal, log: this.log });
+    const run = (at: StepAttempt): Promise<unknown> => {
+      const { attempt, idempotencyKey, signal, progress } = at;
+      const known = { workflow, runId, step: step.name, attempt, idempotencyKey, signal, log: this.log };
+      return callStep(step, input, { ...known, progress, heartbeat: (details) => at.heartbeat(details) });
+    };
     return runStep(this.#execution, step.name, Object.assign(run, { input }), options);
   }
 

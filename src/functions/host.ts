@@ -29,7 +29,7 @@ import type { Ending, WorkflowFunction } from './types.ts';
 const STRAY_MS = 50;
 
 /** Inputs that mean something to a run that is in this process. */
-const TAKEN: ReadonlySet<InputBody['kind']> = new Set(['signal', 'timer', 'resume', 'child', 'cancel']);
+const TAKEN: ReadonlySet<InputBody['kind']> = new Set(['signal', 'timer', 'resume', 'child', 'cancel', 'kill']);
 
 export class FunctionHost implements ExecutionOwner<Execution> {
   readonly #fn: WorkflowFunction;
@@ -202,7 +202,8 @@ export class FunctionHost implements ExecutionOwner<Execution> {
     const { state } = recalled;
     const counts = body.kind === 'signal' || (state.status === 'running' && means(recalled, body));
     if (!counts) return input.ack();
-    if (state.suspended === true && body.kind !== 'cancel') return this.#takeOver(run, input, recalled, at, body);
+    const ends = body.kind === 'cancel' || body.kind === 'kill';
+    if (state.suspended === true && !ends) return this.#takeOver(run, input, recalled, at, body);
     const transitions = recordOf(recalled, body);
     const stored = await this.#ports.journal.append(
       run,
@@ -210,9 +211,9 @@ export class FunctionHost implements ExecutionOwner<Execution> {
       state.lastEntry,
     );
     if (!stored.ok) return this.#cold(run, input, body, at); // somebody moved it; what is true now?
-    if (body.kind === 'cancel') {
+    if (ends) {
       for (const timer of Object.keys(state.timers)) this.#ports.cancelTimer(run, timer);
-      await this.#endedNow(run, recalled, body.reason);
+      await this.#endedNow(run, recalled, body.reason, body.kind === 'kill');
     }
     this.#ports.wake(run); // F9
     input.ack();
@@ -237,11 +238,11 @@ export class FunctionHost implements ExecutionOwner<Execution> {
   }
 
   /** F23: the run's cancellation is in the log. */
-  async #endedNow(run: RunRef, { state }: Recall, reason: string): Promise<void> {
+  async #endedNow(run: RunRef, { state }: Recall, reason: string, killed: boolean): Promise<void> {
     const ending: Ending = { status: 'cancelled', reason };
     this.#tell(run, state.notify, ending);
     const closing = openChildren(state);
-    await tellKin(this.#ports.family, { run, parent: state.parent, ending, closing, killed: false });
+    await tellKin(this.#ports.family, { run, parent: state.parent, ending, closing, killed });
   }
 
   async #restsAgain(run: RunRef, input: Holding, { state }: Recall): Promise<void> {

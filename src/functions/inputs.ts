@@ -1,5 +1,6 @@
 /** What an input means to a run that is in this process. */
 import type { InputBody } from '../engine/index.ts';
+import { cancelledBy } from './records.ts';
 import type { Runtime } from './runtime.ts';
 import type { Batch, HeldInput } from './tail.ts';
 
@@ -51,11 +52,10 @@ function push(execution: Runtime, seq: number, body: InputBody): Batch | undefin
       wake(execution, seq);
       return children.ended(body.step, body.ending);
     }
-    case 'cancel': {
+    case 'cancel':
+    case 'kill':
       execution.callOff();
-      const by = body.by === undefined ? {} : { by: body.by };
-      return execution.finish({ type: 'RunCancelled', reason: body.reason, ...by });
-    }
+      return execution.finish(cancelledBy(body));
     default:
       return undefined;
   }

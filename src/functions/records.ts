@@ -28,13 +28,22 @@ export function recordOf({ state }: Recall, body: InputBody): Transition[] {
       const by = body.by === undefined ? {} : { by: body.by };
       return pausedSteps(state.steps, body.step).map((step): Transition => ({ type: 'StepResumed', step, ...by }));
     }
-    case 'cancel': {
-      const { reason, by } = body;
-      return [...openEnds(state, reason), { type: 'RunCancelled', reason, ...(by === undefined ? {} : { by }) }];
-    }
+    case 'cancel':
+    case 'kill':
+      return [...openEnds(state, body.reason), cancelledBy(body)];
     default:
       return [];
   }
+}
+
+/** The end that a cancel or a kill is. */
+export function cancelledBy(body: Body<'cancel' | 'kill'>): Transition {
+  return {
+    type: 'RunCancelled',
+    reason: body.reason,
+    ...(body.by === undefined ? {} : { by: body.by }),
+    ...(body.kind === 'kill' ? { killed: true } : {}),
+  };
 }
 
 /** Whether the input means something to a run that has begun and not ended. */
@@ -42,6 +51,7 @@ export function means({ state }: Recall, body: InputBody): boolean {
   switch (body.kind) {
     case 'signal':
     case 'cancel':
+    case 'kill':
       return true;
     case 'timer':
       return state.timers[body.timer] !== undefined;

@@ -36,7 +36,10 @@ export interface Run<O = Json, S extends SignalSchemas = NoSignals> {
   signal<N extends keyof S & string>(name: N, payload: z.input<S[N]>): Promise<void>;
   /** Sends a signal that has no schema. */
   signal(name: string, payload?: Json): Promise<void>;
-  /** Ends it in order: what is out may end within the grace time, then what was done is compensated. */
+  /**
+   * Ends it. A declared workflow in order: what is out may end within the grace time, then what was done is compensated. A durable
+   * function at once: its attempts' signals abort.
+   */
   cancel(reason: string, options?: { readonly graceMs?: number }): Promise<void>;
   /** Ends it at once: nothing is waited for, nothing is compensated. */
   kill(reason: string): Promise<void>;

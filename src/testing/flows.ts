@@ -40,6 +40,8 @@ export class Flows {
         attempt,
         idempotencyKey: `${run.runId}/${step}`,
         signal: new AbortController().signal,
+        progress: undefined,
+        heartbeat: () => undefined, // a flow's are its host's
         log: noTelemetry.log,
       }),
     );

@@ -252,7 +252,13 @@ export class Processes {
 
 /** What a call shares with an attempt of a function's step; its members may be made on demand. */
 function detailsOf(attempt: InterposedCall['attempt']) {
-  return { attempt: attempt.attempt, idempotencyKey: attempt.idempotencyKey, signal: attempt.signal };
+  return {
+    attempt: attempt.attempt,
+    idempotencyKey: attempt.idempotencyKey,
+    signal: attempt.signal,
+    progress: attempt.progress,
+    heartbeat: (details?: unknown) => attempt.heartbeat(details),
+  };
 }
 
 /** The delivery, for a process that does not hear of its own death: one that dies in an acknowledgement is just gone. */

@@ -1,6 +1,6 @@
 /** A step as a value: its name, its schemas, its code. Workers run it for declared workflows, durable functions call it. Pure. */
 import type { z } from 'zod';
-import { isToken, MillraceError } from '../kernel/index.ts';
+import { isToken, type Json, MillraceError } from '../kernel/index.ts';
 import type { Logger } from '../telemetry/index.ts';
 import { describeIssues } from './errors.ts';
 import type { RegisteredHandler } from './types.ts';
@@ -17,6 +17,10 @@ export interface StepCall {
   readonly idempotencyKey: string;
   /** Aborts when the attempt is cancelled, out of time, or its process shuts down. */
   readonly signal: AbortSignal;
+  /** What an attempt before this one last gave to `heartbeat`; undefined when none did. */
+  readonly progress: Json | undefined;
+  /** Says that the attempt lives, and how far it has come: JSON that the next attempt finds as `progress`. */
+  heartbeat(details?: unknown): void;
   readonly log: Logger;
 }
 

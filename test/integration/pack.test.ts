@@ -69,7 +69,7 @@ describe('the package', () => {
 
   test('holds what a user needs and nothing else', () => {
     const allowed =
-      /^(dist\/.+\.(js|d\.ts)|ops\/prefect\/host\/\w+\.py|ops\/prefect\/requirements\.lock|package\.json|LICENSE|README\.md|CHANGELOG\.md)$/;
+      /^(dist\/.+\.(js|d\.ts)|ops\/prefect\/(host|prefect_nats|millrace_prefect)\/(\w+\.py|pyproject\.toml)|ops\/prefect\/requirements\.lock|package\.json|LICENSE|README\.md|CHANGELOG\.md)$/;
     expect(files.filter((path) => !allowed.test(path))).toEqual([]);
     expect(files).toEqual(
       expect.arrayContaining([
@@ -79,6 +79,9 @@ describe('the package', () => {
         // Steps in Prefect need the flow host, which is Python.
         'ops/prefect/host/__main__.py',
         'ops/prefect/requirements.lock',
+        // Prefect's bus on JetStream, and messages inside of flows.
+        'ops/prefect/prefect_nats/messaging.py',
+        'ops/prefect/millrace_prefect/operations.py',
         'LICENSE',
         'README.md',
         'CHANGELOG.md',

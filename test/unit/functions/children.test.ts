@@ -146,6 +146,35 @@ describe('F23: the end of a parent', () => {
     }
   });
 
+  test('a kill ends a run that rests, and says that it was one', async () => {
+    const world = functionsInMemory();
+    await world.serve('w', [waits]);
+    await world.start('waits');
+    await world.until('SignalAwaited', 'waits', 'r');
+    await world.send('waits', 'r', { kind: 'kill', reason: 'stuck', by: 'ops' } as never);
+    expect(await world.end('waits')).toMatchObject({ status: 'cancelled', killed: true, reason: 'stuck' });
+  });
+
+  test('a kill ends a run whose step is under way; what the step gives later counts for nothing', async () => {
+    const world = functionsInMemory();
+    let begun = (): void => undefined;
+    const running = new Promise<void>((resolve) => (begun = resolve));
+    let finish = (): void => undefined;
+    const busy = workflow<Json, Json>('busy', {}, (ctx) =>
+      ctx.step('long', () => {
+        begun();
+        return new Promise<Json>((resolve) => (finish = () => resolve('late')));
+      }),
+    );
+    await world.serve('w', [busy]);
+    await world.start('busy');
+    await running;
+    await world.send('busy', 'r', { kind: 'kill', reason: 'stuck' } as never);
+    expect(await world.end('busy')).toMatchObject({ status: 'cancelled', killed: true });
+    finish();
+    expect(await world.state('busy')).toMatchObject({ status: 'cancelled', killed: true });
+  });
+
   test('a child that is cancelled by itself fails its parent’s step', async () => {
     const world = functionsInMemory();
     await world.serve('w', [waits, parent((ctx) => ctx.run(waits, null))]);

@@ -11,6 +11,8 @@ const call: StepCall = {
   attempt: 2,
   idempotencyKey: 'r/s',
   signal: new AbortController().signal,
+  progress: undefined,
+  heartbeat: () => undefined,
   log: noTelemetry.log,
 };
 

@@ -52,22 +52,19 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
     const { openDefinitions } = await import('../manifests/index.ts');
     return openDefinitions((await door()).nc);
   });
-  const journal = once(async () => {
-    const { openJournal } = await import('../engine/index.ts');
-    const opened = openJournal(await door());
-    closers.push(async () => opened.close());
-    return opened;
-  });
+  const closed = <T extends { close(): void }>(open: () => Promise<T>): (() => Promise<T>) =>
+    once(async () => {
+      const opened = await open();
+      closers.push(async () => opened.close());
+      return opened;
+    });
+  const journal = closed(async () => (await import('../engine/index.ts')).openJournal(await door()));
   const deadLetters = once(async () => {
     const { openDeadLetters } = await import('../engine/index.ts');
     return openDeadLetters(await door());
   });
-  const lines = once(async () => {
-    const { openLines } = await import('../schedules/index.ts');
-    const opened = openLines(await door());
-    closers.push(async () => opened.close());
-    return opened;
-  });
+  const lines = closed(async () => (await import('../schedules/index.ts')).openLines(await door()));
+  const limits = closed(async () => (await import('../limits/index.ts')).openLimitJournal({ door: await door() }));
   const sleep = async (ms: number): Promise<void> => {
     const { systemClock } = await import('../drivers/index.ts');
     await systemClock.sleep(ms, options.signal);
@@ -95,7 +92,7 @@ export function createContext(options: ContextOptions): { readonly ctx: CliConte
   return {
     ctx: {
       ...{ ...options, read: readArgument, write: writeText, runController },
-      ...{ door, definitions, journal, deadLetters, lines, sleep, reader, prefect },
+      ...{ door, definitions, journal, deadLetters, lines, limits, sleep, reader, prefect },
     },
     async close() {
       for (const close of closers.reverse()) await close().catch(() => undefined);

@@ -7,6 +7,7 @@ import type { PrefectApi } from '../bridge/index.ts';
 import type { NatsDoor } from '../drivers/index.ts';
 import type { DeadLetters, Journal } from '../engine/index.ts';
 import type { GroupCommit } from '../kernel/index.ts';
+import type { LimitJournal } from '../limits/index.ts';
 import type { DefinitionStore } from '../manifests/index.ts';
 import type { RunReader } from '../replay/index.ts';
 import type { JetStreamLines } from '../schedules/index.ts';
@@ -69,6 +70,8 @@ export interface CliContext {
   deadLetters(): Promise<DeadLetters>;
   /** Schedules, over {@link CliContext.door}. */
   lines(): Promise<JetStreamLines>;
+  /** Limits, over {@link CliContext.door}. */
+  limits(): Promise<LimitJournal>;
   /** Waits, unless the command is interrupted: then it rejects. */
   sleep(ms: number): Promise<void>;
   /** Reads whole workflows, over {@link CliContext.door}. */

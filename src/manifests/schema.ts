@@ -310,7 +310,6 @@ export const functionSchema = z.strictObject({
   metadata,
   spec: z.strictObject({
     retention: retention.optional(),
-    ...flow,
     triggers: z.array(trigger).default([]),
     schedules: z.array(schedule).max(100).default([]),
   }),

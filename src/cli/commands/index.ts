@@ -6,6 +6,7 @@ import { register as controller } from './controller.ts';
 import { register as deadLetters } from './dead-letters.ts';
 import { register as doctor } from './doctor.ts';
 import { register as events } from './events.ts';
+import { register as limits } from './limits.ts';
 import { register as plan } from './plan.ts';
 import { register as publish } from './publish.ts';
 import { register as reconcile } from './reconcile.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Register[] = [
   controller,
   runs,
   schedules,
+  limits,
   versions,
   replay,
   deadLetters,

@@ -52,6 +52,7 @@ export function fakeCli(
       journal: absent,
       deadLetters: absent,
       lines: absent,
+      limits: absent,
       sleep: absent,
       reader: absent,
       prefect: absent,

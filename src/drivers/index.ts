@@ -20,3 +20,4 @@ export type { Payload, Publisher, PublishOutcome, Settle } from './publishing.ts
 export { type Check, type HttpOptions, type HttpServer, startHttp } from './server.http.ts';
 export { type Closer, installShutdown, type Shutdown, type ShutdownOptions } from './shutdown.node.ts';
 export { MOST, PER_TURN, Slices, type SlicesOptions } from './slices.node.ts';
+export { isApiError, readFailure, SubjectReader } from './subject-reader.jetstream.ts';

@@ -2,15 +2,18 @@
  * Limits on JetStream: what is asked in MR_ASKS (a work queue: what is acknowledged is gone), logs in MR_LIMITS, one literal
  * subject per key and side. Boundary: creates no stream and no consumer.
  */
-import { JetStreamApiError, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
+import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import {
   assertPayload,
   consumeDurable,
   type Delivered,
   expectStored,
+  isApiError,
   type NatsDoor,
   openPublisher,
   type Publisher,
+  readFailure,
+  SubjectReader,
 } from '../drivers/index.ts';
 import { type Consumption, DeliveryChain, type LimitMessage } from '../engine/index.ts';
 import {
@@ -21,8 +24,6 @@ import {
   limitInputSubject,
   limitLogSubject,
   limitTimerSubject,
-  MillraceError,
-  messageOf,
   ok,
   parseLimitSubject,
   type Result,
@@ -32,11 +33,9 @@ import { type LimitEntry, limitEntryOf, type StoredLimitEntry } from './model/in
 import type { AskDelivery, LimitJournal, LimitRef, StoredAsk } from './port.ts';
 
 const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
-const NO_MESSAGE = 10037;
 const STREAM_MISSING = 10059;
 const FLOOR_EVERY_MS = 250;
 const MAX_IN_FLIGHT = 512;
-const BATCH = 500;
 const decoder = new TextDecoder();
 
 export interface LimitJournalOptions {
@@ -52,6 +51,7 @@ export function openLimitJournal(options: LimitJournalOptions): LimitJournal & {
 class JetStreamLimits implements LimitJournal {
   readonly #options: LimitJournalOptions;
   readonly #jsm: JetStreamManager;
+  readonly #reader: SubjectReader;
   readonly #publisher: Publisher;
   readonly #chain = new DeliveryChain();
   #lastAsked = 0;
@@ -60,6 +60,7 @@ class JetStreamLimits implements LimitJournal {
   constructor(options: LimitJournalOptions) {
     this.#options = options;
     this.#jsm = options.door.jsm;
+    this.#reader = new SubjectReader(options.door.jsm);
     this.#publisher = openPublisher(options.door.nc);
     void this.#watchConnection();
   }
@@ -78,19 +79,12 @@ class JetStreamLimits implements LimitJournal {
   async entries({ limit, token }: LimitRef): Promise<readonly StoredLimitEntry[]> {
     const subject = limitLogSubject(limit, token);
     const read = ({ seq, data }: StoredMsg): StoredLimitEntry => limitEntryOf(decoder.decode(data), seq, subject);
-    const last = await this.#get(STREAMS.limits, { last_by_subj: subject });
+    const last = await this.#reader.last(STREAMS.limits, subject);
     if (last === null) return [];
     const newest = read(last);
     if (newest.state !== undefined) return [newest];
     const found: StoredMsg[] = [];
-    let have = 0;
-    while (have < last.seq) {
-      const more = (await this.#direct(STREAMS.limits, subject, have + 1)).filter(({ seq }) => seq <= last.seq);
-      // A replica that lags gives nothing new; the leader knows.
-      const next = more.length > 0 ? more : [(await this.#next(STREAMS.limits, subject, have + 1)) ?? last];
-      found.push(...next);
-      have = next.at(-1)?.seq ?? last.seq;
-    }
+    await this.#reader.fill(STREAMS.limits, subject, last, 0, found);
     return found.map(read);
   }
 
@@ -107,7 +101,7 @@ class JetStreamLimits implements LimitJournal {
     const outcome = await this.#publisher.publish(subject, data, headers);
     if (outcome.kind === 'refused' && WRONG_LAST_SEQUENCE.has(outcome.code)) return err('conflict');
     if (outcome.kind === 'unknown') {
-      const last = await this.#get(STREAMS.limits, { last_by_subj: subject });
+      const last = await this.#reader.last(STREAMS.limits, subject);
       if (last !== null && last.seq !== expectedLast) {
         return Buffer.from(data).equals(last.data) ? ok(last.seq) : err('conflict');
       }
@@ -121,9 +115,9 @@ class JetStreamLimits implements LimitJournal {
     const alone = await this.#isOneReplica(); // then a direct get is as good as the leader's word
     let from = 1;
     for (;;) {
-      const next = await this.#next(STREAMS.asks, subject, from);
+      const next = await this.#reader.next(STREAMS.asks, subject, from);
       if (next === null || next.seq >= before) return found;
-      const more = alone ? await this.#direct(STREAMS.asks, subject, next.seq) : [];
+      const more = alone ? await this.#reader.batch(STREAMS.asks, subject, next.seq) : [];
       for (const { seq, time, data } of more.length > 0 ? more : [next]) {
         if (seq < before) found.push({ ref, seq, at: time.getTime(), data });
         from = seq + 1;
@@ -163,7 +157,7 @@ class JetStreamLimits implements LimitJournal {
       return Object.keys(info.state.subjects ?? {}).flatMap((subject) => parseLimitSubject(subject) ?? []);
     } catch (error) {
       if (isApiError(error, STREAM_MISSING)) return [];
-      throw natsError('read the limits', error);
+      throw readFailure('read the limits', error);
     }
   }
 
@@ -207,34 +201,6 @@ class JetStreamLimits implements LimitJournal {
       () => undefined, // only an optimisation: without it there are more look-ups
     );
   }
-
-  /** First message of the subject at or after the sequence, as the leader knows it. */
-  #next(stream: string, subject: string, seq: number): Promise<StoredMsg | null> {
-    return this.#get(stream, { next_by_subj: subject, seq });
-  }
-
-  async #direct(stream: string, subject: string, seq: number): Promise<StoredMsg[]> {
-    const found: StoredMsg[] = [];
-    try {
-      const batch = await this.#jsm.direct.getBatch(stream, { seq, batch: BATCH, next_by_subj: subject });
-      for await (const msg of batch) found.push(msg);
-    } catch {
-      // Direct gets only make it fast; the caller fills every gap from the leader.
-    }
-    return found;
-  }
-
-  async #get(
-    stream: string,
-    query: { last_by_subj: string } | { next_by_subj: string; seq: number },
-  ): Promise<StoredMsg | null> {
-    try {
-      return await this.#jsm.streams.getMessage(stream, query);
-    } catch (error) {
-      if (isApiError(error, NO_MESSAGE)) return null;
-      throw natsError(`read ${stream}`, error);
-    }
-  }
 }
 
 function deliveryOf(msg: Delivered, chain: DeliveryChain): AskDelivery {
@@ -251,15 +217,4 @@ function deliveryOf(msg: Delivered, chain: DeliveryChain): AskDelivery {
     nak: (delayMs) => msg.nak(delayMs),
     term: (reason) => msg.term(reason),
   };
-}
-
-function isApiError(error: unknown, code: number): boolean {
-  return error instanceof JetStreamApiError && error.code === code;
-}
-
-function natsError(what: string, cause: unknown): MillraceError {
-  return new MillraceError('MR_NATS', `could not ${what}: ${messageOf(cause)}`, {
-    hint: 'check that JetStream is healthy with `millrace doctor`',
-    cause,
-  });
 }

@@ -6,8 +6,7 @@
  *   J2 reads ask the stream's leader for the end of the log; direct gets only fill in what lies before it;
  *   an append whose acknowledgement is lost is looked up: our own entry (the same bytes) is a success.
  */
-import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
-import { JetStreamApiError } from '@nats-io/jetstream';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from 'nats';
 import {
   assertPayload,
@@ -15,10 +14,13 @@ import {
   type CommitterOptions,
   consumeDurable,
   expectStored,
+  isApiError,
   type NatsDoor,
   openCommitter,
   type PublishOutcome,
   plainHeaders,
+  readFailure,
+  SubjectReader,
 } from '../../drivers/index.ts';
 import {
   allLogs,
@@ -27,8 +29,6 @@ import {
   HEADERS,
   inputSubject,
   logSubject,
-  MillraceError,
-  messageOf,
   ok,
   parseRunSubject,
   type Result,
@@ -41,11 +41,9 @@ import { entryOf } from './entry.ts';
 import type { Consumption, InputDelivery, Journal, RunRef, SendOptions, StoredInput } from './port.ts';
 
 const WRONG_LAST_SEQUENCE = new Set([10071, 10164]);
-const NO_MESSAGE = 10037;
 const STREAM_MISSING = 10059;
 const FLOOR_EVERY_MS = 250;
 const DELETE_FAILED = 10057;
-const BATCH = 500;
 const TRIM_AT_ONCE = 50;
 
 export interface JetStreamJournalOptions extends CommitterOptions {
@@ -64,6 +62,7 @@ class JetStreamJournal implements Journal {
   readonly #door: NatsDoor;
   readonly #nc: NatsConnection;
   readonly #jsm: JetStreamManager;
+  readonly #reader: SubjectReader;
   readonly #committer: Committer;
   readonly #options: JetStreamJournalOptions;
   readonly #chains = new Set<DeliveryChain>();
@@ -72,6 +71,7 @@ class JetStreamJournal implements Journal {
     this.#door = door;
     this.#nc = door.nc;
     this.#jsm = door.jsm;
+    this.#reader = new SubjectReader(door.jsm);
     this.#committer = openCommitter(door, options);
     this.#options = options;
     void this.#watchConnection();
@@ -93,19 +93,12 @@ class JetStreamJournal implements Journal {
     const subject = logSubject(run.workflow, run.runId);
     const stream = workflowStream(run.workflow);
     const [last, early] = await Promise.all([
-      this.#get(stream, { last_by_subj: subject }),
-      this.#direct(stream, subject, after + 1),
+      this.#reader.last(stream, subject),
+      this.#reader.batch(stream, subject, after + 1),
     ]);
     if (last === null || last.seq <= after) return [];
     const found = early.filter((msg) => msg.seq <= last.seq);
-    let have = found.at(-1)?.seq ?? after;
-    while (have < last.seq) {
-      const more = (await this.#direct(stream, subject, have + 1)).filter((msg) => msg.seq <= last.seq);
-      // A replica that lags gives nothing new; the leader knows.
-      const next = more.length > 0 ? more : [(await this.#next(stream, subject, have + 1)) ?? last];
-      found.push(...next);
-      have = next.at(-1)?.seq ?? last.seq;
-    }
+    await this.#reader.fill(stream, subject, last, found.at(-1)?.seq ?? after, found);
     return found.map((msg) => entryOf(msg, subject));
   }
 
@@ -132,7 +125,7 @@ class JetStreamJournal implements Journal {
   ): Promise<Result<number, 'conflict'>> {
     if (outcome.kind === 'refused' && WRONG_LAST_SEQUENCE.has(outcome.code)) return err('conflict');
     if (outcome.kind === 'unknown') {
-      const stored = await this.#next(workflowStream(workflow), subject, expectedLast + 1);
+      const stored = await this.#reader.next(workflowStream(workflow), subject, expectedLast + 1);
       // The whole entry: several of a durable function's may have one cause.
       if (stored !== null) return Buffer.from(data).equals(stored.data) ? ok(stored.seq) : err('conflict');
     }
@@ -144,7 +137,7 @@ class JetStreamJournal implements Journal {
     const found: StoredInput[] = [];
     let seq = after + 1;
     while (seq < before) {
-      const msg = await this.#next(workflowStream(run.workflow), subject, seq);
+      const msg = await this.#reader.next(workflowStream(run.workflow), subject, seq);
       if (msg === null || msg.seq >= before) break;
       found.push({ run, seq: msg.seq, at: msg.time.getTime(), data: msg.data, headers: plainHeaders(msg.header) });
       seq = msg.seq + 1;
@@ -173,7 +166,7 @@ class JetStreamJournal implements Journal {
   ): Promise<{ seq: number; duplicate: boolean }> {
     const refused = outcome.kind === 'refused' && WRONG_LAST_SEQUENCE.has(outcome.code);
     if (refused || outcome.kind === 'unknown') {
-      const stored = await this.#next(workflowStream(workflow), subject, 1);
+      const stored = await this.#reader.next(workflowStream(workflow), subject, 1);
       if (stored !== null) return { seq: stored.seq, duplicate: true };
     }
     return { seq: expectStored(outcome, subject).seq, duplicate: false };
@@ -231,7 +224,7 @@ class JetStreamJournal implements Journal {
       }
       await this.#jsm.streams.purge(stream, { filter: logSubject(run.workflow, run.runId), seq: before });
     } catch (error) {
-      throw natsError(`trim run ${run.runId}`, error);
+      throw readFailure(`trim run ${run.runId}`, error);
     }
   }
 
@@ -249,47 +242,7 @@ class JetStreamJournal implements Journal {
       return Object.keys(info.state.subjects ?? {}).flatMap((subject) => parseRunSubject(subject)?.runId ?? []);
     } catch (error) {
       if (isApiError(error, STREAM_MISSING)) return [];
-      throw natsError(`read the runs of workflow ${workflow}`, error);
+      throw readFailure(`read the runs of workflow ${workflow}`, error);
     }
   }
-
-  /** First message of the subject at or after the sequence, as the leader knows it. */
-  #next(stream: string, subject: string, seq: number): Promise<StoredMsg | null> {
-    return this.#get(stream, { next_by_subj: subject, seq });
-  }
-
-  async #get(
-    stream: string,
-    query: { last_by_subj: string } | { next_by_subj: string; seq: number },
-  ): Promise<StoredMsg | null> {
-    try {
-      // The library's type of this request leaves out `next_by_subj`, which the server takes together with `seq`.
-      return await this.#jsm.streams.getMessage(stream, query);
-    } catch (error) {
-      if (isApiError(error, NO_MESSAGE)) return null;
-      throw natsError(`read ${stream}`, error);
-    }
-  }
-
-  async #direct(stream: string, subject: string, seq: number): Promise<StoredMsg[]> {
-    const found: StoredMsg[] = [];
-    try {
-      const batch = await this.#jsm.direct.getBatch(stream, { seq, batch: BATCH, next_by_subj: subject });
-      for await (const msg of batch) found.push(msg);
-    } catch {
-      // Direct gets only make it fast; the caller fills every gap from the leader.
-    }
-    return found;
-  }
-}
-
-function isApiError(error: unknown, code: number): boolean {
-  return error instanceof JetStreamApiError && error.code === code;
-}
-
-function natsError(what: string, cause: unknown): MillraceError {
-  return new MillraceError('MR_NATS', `could not ${what}: ${messageOf(cause)}`, {
-    hint: 'check that JetStream is healthy with `millrace doctor`',
-    cause,
-  });
 }

@@ -4,13 +4,14 @@
  */
 import { findStep, itemAt, type Journal, type ReconcileKey } from '../engine/index.ts';
 import { idempotencyKeyOf } from './key.ts';
-import { flowStateOf, type PrefectApi } from './prefect/index.ts';
+import type { PrefectApi } from './prefect/index.ts';
 import {
   agrees,
   attemptsOf,
   type DefinitionSource,
   type Live,
   type LoggedAttempt,
+  liveByKey,
   type Verdict,
 } from './reconcile/index.ts';
 
@@ -44,9 +45,11 @@ export async function compareAll(
   workflows: readonly string[],
 ): Promise<Comparison> {
   const compared = await loggedAttempts(journal, definitions, workflows);
-  const live = await liveOf(prefect, compared);
+  const live = await liveByKey(prefect, compared);
   const disagreements = compared.flatMap(({ key, attempt }): Disagreement[] => {
-    const side = live.get(idempotencyKeyOf(key)) ?? { kind: 'none' };
+    const found = live.get(idempotencyKeyOf(key));
+    // One that is being created has no state yet: for the comparison there is none.
+    const side: Live = found?.kind === 'run' ? found : { kind: 'none' };
     if (agrees(attempt, side)) return [];
     const seen = side.kind === 'run' ? side.state.type : 'none';
     const flowRunId = attempt.flow?.flowRunId ?? (side.kind === 'run' ? side.flowRunId : '');
@@ -93,20 +96,4 @@ async function attemptsOfRuns(
     found.push(...(await Promise.all(logs)).flat());
   }
   return found;
-}
-
-/** Prefect's side by idempotency key: it also finds flow runs that the log never heard of. */
-async function liveOf(
-  prefect: Pick<PrefectApi, 'filterFlowRuns'>,
-  compared: readonly LoggedAttempt[],
-): Promise<ReadonlyMap<string, Live>> {
-  const live = new Map<string, Live>();
-  if (compared.length === 0) return live;
-  const idempotencyKeys = compared.map(({ key }) => idempotencyKeyOf(key));
-  for (const run of await prefect.filterFlowRuns({ idempotencyKeys })) {
-    if (run.idempotency_key && run.state) {
-      live.set(run.idempotency_key, { kind: 'run', flowRunId: run.id, state: flowStateOf(run.state) });
-    }
-  }
-  return live;
 }

@@ -104,7 +104,7 @@ export async function differencesOf(
   const differences: Difference[] = [];
   for (let from = 0; from < attempts.length; from += CHUNK) {
     const chunk = attempts.slice(from, from + CHUNK);
-    const live = await liveOf(prefect, chunk);
+    const live = await liveByKey(prefect, chunk);
     const queued = await dispatches.queued();
     for (const { key, attempt, deployment } of chunk) {
       const theirs = live.get(idempotencyKeyOf(key)) ?? { kind: 'none' };
@@ -124,11 +124,12 @@ export async function differencesOf(
 }
 
 /** Prefect's side by idempotency key: it also finds flow runs that the log never heard of. */
-async function liveOf(
+export async function liveByKey(
   prefect: Pick<PrefectApi, 'filterFlowRuns'>,
   attempts: readonly LoggedAttempt[],
 ): Promise<ReadonlyMap<string, Live>> {
   const live = new Map<string, Live>();
+  if (attempts.length === 0) return live;
   const idempotencyKeys = attempts.map(({ key }) => idempotencyKeyOf(key));
   for (const run of await prefect.filterFlowRuns({ idempotencyKeys })) {
     if (!run.idempotency_key) continue;

@@ -7,6 +7,7 @@ export {
   type Differences,
   differencesOf,
   type LoggedAttempt,
+  liveByKey,
 } from './difference.ts';
 export { openDispatches } from './dispatches.jetstream.ts';
 export { followOpenFlows, type StreamedOpenFlows } from './open-flows.jetstream.ts';
